@@ -1,0 +1,56 @@
+"""How many tokens a request may hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from pycontext.errors import ValidationError
+
+__all__ = ["Budget"]
+
+_LARGEST: Final = 2**53
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Tokens of a whole request, and what of them the blocks may use.
+
+    Attributes:
+        max_tokens: tokens that the request may hold, 1 or more.
+        reserve_output: tokens left free for the model's answer.
+        overhead: tokens that the request holds besides the blocks, such as tool schemas.
+
+    Raises:
+        ValidationError: a number is no whole number in its range, or nothing is left for the blocks.
+    """
+
+    max_tokens: int
+    reserve_output: int = field(default=0, kw_only=True)
+    overhead: int = field(default=0, kw_only=True)
+
+    def __post_init__(self) -> None:
+        check_tokens("max_tokens", self.max_tokens, least=1)
+        check_tokens("reserve_output", self.reserve_output)
+        check_tokens("overhead", self.overhead)
+        if self.available < 1:
+            raise ValidationError(
+                f"max_tokens {self.max_tokens} leaves {self.available} tokens for blocks after reserve_output "
+                f"{self.reserve_output} and overhead {self.overhead}, not 1 or more"
+            )
+
+    @property
+    def available(self) -> int:
+        """Tokens that the blocks may use, as rendered."""
+        return self.max_tokens - self.reserve_output - self.overhead
+
+    @classmethod
+    def of(cls, budget: Budget | int) -> Budget:
+        """Return a budget for what a caller may write: a `Budget`, or its `max_tokens`."""
+        return budget if isinstance(budget, Budget) else cls(budget)
+
+
+def check_tokens(name: str, value: object, *, least: int = 0) -> None:
+    """Raise `ValidationError` unless `value` is a whole number from `least` up."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
+        raise ValidationError(f"{name} {value!r:.40} is not a whole number from {least} to {_LARGEST}")

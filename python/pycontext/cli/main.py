@@ -1,0 +1,54 @@
+"""The program `pycontext`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from pycontext.cli import count, demo, inspect, prune
+from pycontext.cli.conversations import BadLineError
+from pycontext.cli.exits import Exit
+from pycontext.errors import ContextError, ValidationError
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="pycontext",
+        description="Decide what goes into a prompt, within a budget that holds.",
+        epilog="Exit codes: 0 done, 2 usage, 3 not found, 6 done but some conversations could not fit or some lines "
+        "were bad, 1 anything else.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for command in (prune, inspect, count, demo):
+        command.add_parser(commands)
+    args = parser.parse_args(argv)
+    try:
+        code: Exit = args.run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has enough; Python would complain once more on its way out.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except (ContextError, OSError, KeyboardInterrupt) as error:
+        sys.stderr.write(f"pycontext: {_message(error)}\n")
+        return _code(error)
+    return code
+
+
+def _message(error: BaseException) -> str:
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
+    return str(error) or "interrupted"
+
+
+def _code(error: BaseException) -> Exit:
+    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+        return Exit.NOT_FOUND
+    # A bad line is bad input, not a bad call.
+    is_usage = isinstance(error, ValidationError) and not isinstance(error, BadLineError)
+    return Exit.USAGE if is_usage else Exit.FAILED

@@ -1,0 +1,103 @@
+"""Token counters: the Protocol, and the exact ones inside the wheel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+
+import numpy as np
+
+from pycontext._core import count_tokens, count_tokens_batch
+from pycontext.errors import PluginError, ValidationError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = [
+    "DEFAULT_ENCODING",
+    "ENCODINGS",
+    "EncodingCounter",
+    "TokenCounter",
+    "count_tokens",
+    "count_tokens_batch",
+    "count_with",
+    "get_counter",
+]
+
+ENCODINGS: Final = ("o200k_base", "cl100k_base")
+DEFAULT_ENCODING: Final = "o200k_base"
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Counts tokens.
+
+    A plug-in is called in batches before the kernel runs, never from inside it.
+    """
+
+    @property
+    def name(self) -> str:
+        """Recorded with what was counted; another name means another count."""
+
+    @property
+    def exact(self) -> bool:
+        """Whether the model sees just as many tokens."""
+
+    def count(self, text: str, /) -> int:
+        """Tokens of one text."""
+
+    def count_batch(self, texts: Sequence[str], /) -> Sequence[int] | NDArray[np.integer]:
+        """Tokens of many texts, one entry a text."""
+
+
+class EncodingCounter:
+    """An exact counter for one of `ENCODINGS`."""
+
+    __slots__ = ("name",)
+
+    exact: Final = True
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or name not in ENCODINGS:
+            raise ValidationError(f"counter {name!r:.40} is not one of {', '.join(ENCODINGS)}")
+        self.name: Final = name
+
+    def count(self, text: str, /) -> int:
+        """Tokens of one text; raises `ValidationError` for what is no text."""
+        return count_tokens(text, self.name)
+
+    def count_batch(self, texts: Sequence[str], /) -> NDArray[np.uint32]:
+        """Tokens of many texts in one call, other threads running meanwhile."""
+        return count_tokens_batch(texts, self.name)
+
+    def __repr__(self) -> str:
+        return f"get_counter({self.name!r})"
+
+
+def get_counter(name: str) -> TokenCounter:
+    """Return the exact counter of that name.
+
+    Raises:
+        ValidationError: the name is not one of `ENCODINGS`.
+    """
+    return EncodingCounter(name)
+
+
+def count_with(counter: TokenCounter, texts: Sequence[str]) -> list[int]:
+    """Count with a plug-in and check what it returns.
+
+    Raises:
+        PluginError: it raised, or did not return one whole number from 0 up for each text.
+    """
+    if not texts:
+        return []
+    try:
+        counts = [int(count) for count in counter.count_batch(texts)]
+    except Exception as cause:
+        raise PluginError(f"counter {counter.name!r:.40} raised {type(cause).__name__}") from cause
+    if len(counts) != len(texts):
+        raise PluginError(f"counter {counter.name!r:.40} returned {len(counts)} counts for {len(texts)} texts")
+    for count in counts:
+        if not 0 <= count < 2**32:
+            raise PluginError(f"counter {counter.name!r:.40} returned {count}, not 0 to {2**32 - 1}")
+    return counts

@@ -1,0 +1,266 @@
+"""The ordered blocks of one session, with a version."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass
+from threading import RLock
+from typing import Any, Final
+
+from pycontext._core import check_id
+from pycontext.block import ContextBlock, ContextType, now_ms, restore
+from pycontext.blockset import BlockSet
+from pycontext.budget import check_tokens
+from pycontext.counter import DEFAULT_ENCODING, TokenCounter, get_counter
+from pycontext.errors import ValidationError
+
+__all__ = ["ContextMetrics", "ContextPackage"]
+
+# Letters, digits and a few marks: safe in a key of any store, in a path and in a log line.
+_SESSION_ID: Final = re.compile(r"[\w.@:+=~-]+")
+_PACKAGE_KEYS: Final = ("session_id", "agent_id", "blocks", "metrics", "version", "trace_id", "counter")
+_BLOCK_KEYS: Final = (
+    "id", "content", "relevance_score", "type", "metadata", "timestamp", "token_count", "references"
+)  # fmt: skip
+
+
+@dataclass
+class ContextMetrics:
+    """How full a session is.
+
+    Attributes:
+        total_tokens: tokens of the contents alone.
+        context_saturation: their share of the budget, at most 1.
+        type_distribution: share of the tokens by name of the type, for types that have any.
+    """
+
+    total_tokens: int
+    context_saturation: float
+    type_distribution: dict[str, float]
+
+
+class ContextPackage:
+    """The blocks of one session.
+
+    Attributes:
+        session_id: 1 to 256 bytes of letters, digits and `_ . @ : + = ~ -`.
+        agent_id: who owns the session, 1 to 256 bytes, no control characters.
+        trace_id: follows the session through handoffs.
+        lock: held by whoever changes the session; the blocks use the same.
+
+    Args:
+        session_id: see above.
+        agent_id: see above.
+        blocks: copied in.
+        metrics: accepted because the article has it; metrics are always those of the blocks.
+        version: 1 or more; every change raises it.
+        trace_id: None for a new one.
+        counter: what counts tokens.
+
+    Raises:
+        ValidationError: a field is outside its limits.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        agent_id: str,
+        blocks: Iterable[ContextBlock] = (),
+        metrics: ContextMetrics | None = None,
+        version: int = 1,
+        trace_id: str | None = None,
+        *,
+        counter: str | TokenCounter = DEFAULT_ENCODING,
+    ) -> None:
+        check_session_id(session_id)
+        check_id("agent_id", agent_id)
+        check_tokens("version", version, least=1)
+        if trace_id is None:
+            trace_id = str(uuid.uuid4())
+        check_id("trace_id", trace_id)
+        del metrics
+        self.session_id: Final = session_id
+        self.agent_id = agent_id
+        self.trace_id = trace_id
+        self.lock: Final = RLock()
+        self._max_tokens = 8192
+        self._blocks = BlockSet(blocks, counter=counter)
+        self._blocks.lock = self.lock
+        self._first_version = version - self._blocks.revision
+        self._unknown: dict[str, Any] = {}
+        self._unknown_of_blocks: dict[str, dict[str, Any]] = {}
+
+    @property
+    def blocks(self) -> BlockSet:
+        """The blocks; assigning any iterable of blocks checks and copies them, then replaces all."""
+        return self._blocks
+
+    @blocks.setter
+    def blocks(self, blocks: Iterable[ContextBlock]) -> None:
+        with self.lock:
+            version = self.version
+            new = BlockSet(list(blocks), counter=self._blocks.counter)
+            new.lock = self.lock
+            self._blocks = new
+            self._first_version = version + 1 - new.revision
+
+    @property
+    def counter(self) -> TokenCounter:
+        """What counts the tokens."""
+        return self._blocks.counter
+
+    @property
+    def version(self) -> int:
+        """Raised by every change of the blocks."""
+        return self._first_version + self._blocks.revision
+
+    @property
+    def metrics(self) -> ContextMetrics:
+        """How full the session is now, against the budget of the last `calculate_metrics`, 8,192 before that."""
+        by_type = self._blocks.type_tokens()
+        total = sum(by_type.values())
+        return ContextMetrics(
+            total_tokens=total,
+            context_saturation=min(1.0, total / self._max_tokens),
+            type_distribution={kind.name: n / total for kind, n in by_type.items() if n},
+        )
+
+    def calculate_metrics(self, max_tokens: int = 8192) -> ContextMetrics:
+        """Measure against a budget, which `metrics` uses from then on; takes the same time for any size.
+
+        Raises:
+            ValidationError: `max_tokens` is no whole number from 1 up.
+        """
+        check_tokens("max_tokens", max_tokens, least=1)
+        self._max_tokens = max_tokens
+        return self.metrics
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the package as JSON values, sharing nothing with it; keys that `from_dict` did not know are back."""
+        with self.lock:
+            blocks = [
+                {
+                    "id": block.id,
+                    "content": block.content,
+                    "relevance_score": block.relevance_score,
+                    "type": block.type.name,
+                    "metadata": dict(block.metadata),
+                    "timestamp": block.timestamp,
+                    "token_count": block.token_count,
+                    "references": list(block.references),
+                    **deepcopy(self._unknown_of_blocks.get(block.id, {})),
+                }
+                for block in self._blocks
+            ]
+            metrics = self.metrics
+            return {
+                "session_id": self.session_id,
+                "agent_id": self.agent_id,
+                "blocks": blocks,
+                "metrics": {
+                    "total_tokens": metrics.total_tokens,
+                    "context_saturation": metrics.context_saturation,
+                    "type_distribution": metrics.type_distribution,
+                },
+                "version": self.version,
+                "trace_id": self.trace_id,
+                "counter": self.counter.name,
+                **deepcopy(self._unknown),
+            }
+
+    @classmethod
+    def from_dict(
+        cls, data: Mapping[str, Any], *, strict: bool = False, counter: str | TokenCounter | None = None
+    ) -> ContextPackage:
+        """Make a package of what `to_dict` wrote.
+
+        Token counts are believed if the counter is the one that the dict names, else counted again.
+
+        Args:
+            data: the dict; missing `metadata`, `timestamp`, `token_count` and `references` mean what they mean in
+                `ContextBlock`, and a missing `version` means 1.
+            strict: True refuses keys that are not known, False keeps them for `to_dict`.
+            counter: what counts tokens; None for the one that the dict names.
+
+        Raises:
+            ValidationError: a key is missing, not known (strict), or its value is outside its limits.
+        """
+        values = _checked_keys("package", data, _PACKAGE_KEYS, strict)
+        named = values.get("counter", DEFAULT_ENCODING)
+        package = cls(
+            _need("package", values, "session_id"),
+            _need("package", values, "agent_id"),
+            version=values.get("version", 1),
+            trace_id=values.get("trace_id"),
+            counter=get_counter(named) if counter is None else counter,
+        )
+        package._unknown = deepcopy(_unknown(data, _PACKAGE_KEYS))
+        items = _need("package", values, "blocks")
+        if not isinstance(items, list | tuple):
+            raise ValidationError(f"blocks {items!r:.40} is {type(items).__name__}, not a list")
+        believed = named == package.counter.name
+        package._blocks.extend([_block(i, item, believed, strict) for i, item in enumerate(items)])
+        package._first_version = package._first_version - 1 if items else package._first_version
+        for block, item in zip(package._blocks, items, strict=True):
+            if unknown := _unknown(item, _BLOCK_KEYS):
+                package._unknown_of_blocks[block.id] = deepcopy(unknown)
+        return package
+
+    def __repr__(self) -> str:
+        return f"<ContextPackage {self.session_id}: version {self.version}, {len(self._blocks)} blocks>"
+
+
+def check_session_id(session_id: object) -> None:
+    """Raise `ValidationError` unless the id is safe in a store's key, in a path and in a log line."""
+    check_id("session_id", session_id)
+    if not _SESSION_ID.fullmatch(str(session_id)):
+        raise ValidationError(
+            f"session_id {session_id!r:.40} has a character other than letters, digits and _ . @ : + = ~ -"
+        )
+
+
+def _block(index: int, item: object, believed: bool, strict: bool) -> ContextBlock:
+    """A block that the set has yet to check."""
+    where = f"blocks[{index}]"
+    values = _checked_keys(where, item, _BLOCK_KEYS, strict)
+    name = _need(where, values, "type")
+    if not isinstance(name, str) or name not in ContextType.__members__:
+        valid = ", ".join(ContextType.__members__)
+        raise ValidationError(f"{where}.type {name!r:.40} is not one of {valid}")
+    timestamp = values.get("timestamp")
+    return restore(
+        (
+            _need(where, values, "id"),
+            _need(where, values, "content"),
+            _need(where, values, "relevance_score"),
+            ContextType[name].value,
+            values.get("metadata", {}),
+            now_ms() if timestamp is None else timestamp,
+            values.get("token_count") if believed else None,
+            values.get("references", []),
+        )
+    )
+
+
+def _checked_keys(where: str, data: object, known: tuple[str, ...], strict: bool) -> Mapping[str, Any]:
+    if not isinstance(data, Mapping):
+        raise ValidationError(f"{where} {data!r:.40} is {type(data).__name__}, not a dict")
+    for key in data:
+        if not isinstance(key, str):
+            raise ValidationError(f"{where}: key {key!r:.40} is {type(key).__name__}, not str")
+        if strict and key not in known:
+            raise ValidationError(f"{where}: key {key!r:.40} is not one of {', '.join(known)}")
+    return data
+
+
+def _need(where: str, values: Mapping[str, Any], key: str) -> Any:
+    if key not in values:
+        raise ValidationError(f"{where}: key {key!r} is missing")
+    return values[key]
+
+
+def _unknown(data: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
+    return {key: value for key, value in data.items() if key not in known}

@@ -1,0 +1,44 @@
+"""Scorers: the Protocol of the plug-ins that say how relevant blocks are to a query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+import numpy as np
+
+from pycontext.errors import PluginError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pycontext.blockset import BlockSet
+
+__all__ = ["Scorer"]
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """Scores blocks against a query, all in one call before the kernel runs."""
+
+    def score(self, query: str, blocks: BlockSet, /) -> NDArray[np.float64]:
+        """One number from 0 to 1 for every block, in order."""
+
+
+def score_with(scorer: Scorer, query: str, blocks: BlockSet) -> NDArray[np.float64]:
+    """Ask a scorer and check what it returns.
+
+    Raises:
+        PluginError: it raised, or did not return one number from 0 to 1 for every block.
+    """
+    name = type(scorer).__name__
+    try:
+        scores = np.ascontiguousarray(scorer.score(query, blocks), dtype=np.float64)
+    except Exception as cause:
+        raise PluginError(f"scorer {name} raised {type(cause).__name__}") from cause
+    if scores.shape != (len(blocks),):
+        raise PluginError(f"scorer {name} returned shape {scores.shape} for {len(blocks)} blocks")
+    outside = ~((scores >= 0) & (scores <= 1))
+    if outside.any():
+        row = int(outside.argmax())
+        raise PluginError(f"scorer {name} returned {scores[row]} for blocks[{row}], not 0 to 1")
+    return scores

@@ -1,0 +1,433 @@
+//! Blocks as columns.
+
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use crate::cost::{Cost, Render, cost};
+use crate::count::Counter;
+use crate::error::Fault;
+use crate::kind::Kind;
+use crate::provider::Provider;
+
+/// One block on its way into the columns.
+#[derive(Debug, Clone)]
+pub struct Row<T> {
+    /// Unique in its set.
+    pub id: T,
+    /// What the block says.
+    pub content: T,
+    /// What the block is.
+    pub kind: Kind,
+    /// Base score in `[0, 1]`.
+    pub score: f64,
+    /// Milliseconds since the epoch.
+    pub timestamp: i64,
+    /// Tokens of the content alone.
+    pub tokens: u32,
+    /// What few blocks have.
+    pub rare: Option<Box<Rare<T>>>,
+}
+
+/// The parts of a block that most blocks lack.
+#[derive(Debug, Clone)]
+pub struct Rare<T> {
+    /// Ids of other blocks; in a TOOL block, of the calls it answers.
+    pub references: Vec<T>,
+    /// Blocks with the same name here live or die together.
+    pub unit: Option<T>,
+    /// The provider's own fields of the message.
+    pub provider: Option<Provider>,
+}
+
+/// A set of blocks, a vector for each field.
+///
+/// `T` holds the strings: the Python binding fills it with Python's own.
+#[derive(Debug, Clone)]
+pub struct Columns<T> {
+    id: Vec<T>,
+    content: Vec<T>,
+    kind: Vec<Kind>,
+    score: Vec<f64>,
+    timestamp: Vec<i64>,
+    tokens: Vec<u32>,
+    rare: Vec<Option<Box<Rare<T>>>>,
+    /// Rows by the hash of their id. The seed never matters to a result.
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
+    /// Tokens by type: metrics cost the same for any number of blocks.
+    type_tokens: [u64; Kind::ALL.len()],
+    /// Costs by rendering, filled up to some row when first asked for.
+    costs: [Costs; Render::ALL.len()],
+}
+
+#[derive(Debug, Clone, Default)]
+struct Costs {
+    rows: Vec<Cost>,
+    /// Rows whose block was written to since they were counted.
+    stale: Vec<usize>,
+    sum: u64,
+}
+
+impl<T> Default for Columns<T> {
+    fn default() -> Self {
+        Self {
+            id: Vec::new(),
+            content: Vec::new(),
+            kind: Vec::new(),
+            score: Vec::new(),
+            timestamp: Vec::new(),
+            tokens: Vec::new(),
+            rare: Vec::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            type_tokens: [0; Kind::ALL.len()],
+            costs: [Costs::default(), Costs::default()],
+        }
+    }
+}
+
+impl<T: AsRef<str>> Columns<T> {
+    /// Number of blocks.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.id.len()
+    }
+
+    /// Whether there is no block.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.id.is_empty()
+    }
+
+    /// Ids in order.
+    #[must_use]
+    pub fn ids(&self) -> &[T] {
+        &self.id
+    }
+
+    /// Contents in order.
+    #[must_use]
+    pub fn contents(&self) -> &[T] {
+        &self.content
+    }
+
+    /// Types in order.
+    #[must_use]
+    pub fn kinds(&self) -> &[Kind] {
+        &self.kind
+    }
+
+    /// Base scores in order.
+    #[must_use]
+    pub fn scores(&self) -> &[f64] {
+        &self.score
+    }
+
+    /// Milliseconds since the epoch, in order.
+    #[must_use]
+    pub fn timestamps(&self) -> &[i64] {
+        &self.timestamp
+    }
+
+    /// Tokens of the contents alone, in order.
+    #[must_use]
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// Tokens of the contents by type, in the order of `Kind::ALL`.
+    #[must_use]
+    pub fn type_tokens(&self) -> [u64; Kind::ALL.len()] {
+        self.type_tokens
+    }
+
+    /// References of a row.
+    #[must_use]
+    pub fn references(&self, row: usize) -> &[T] {
+        self.rare[row].as_ref().map_or(&[], |r| &r.references)
+    }
+
+    /// Name of the unit that a row says it belongs to.
+    #[must_use]
+    pub fn unit(&self, row: usize) -> Option<&T> {
+        self.rare[row].as_ref()?.unit.as_ref()
+    }
+
+    /// Provider fields of a row.
+    #[must_use]
+    pub fn provider(&self, row: usize) -> Option<&Provider> {
+        self.rare[row].as_ref()?.provider.as_ref()
+    }
+
+    /// Whether any row has references or belongs to a named unit.
+    #[must_use]
+    pub fn has_ties(&self) -> bool {
+        self.rare.iter().flatten().any(|r| !r.references.is_empty() || r.unit.is_some())
+    }
+
+    /// The row with that id.
+    #[must_use]
+    pub fn find(&self, id: &str) -> Option<usize> {
+        let hash = self.hasher.hash_one(id);
+        let row = self.index.find(hash, |&row| self.id[row as usize].as_ref() == id)?;
+        Some(*row as usize)
+    }
+
+    /// Appends a row.
+    ///
+    /// # Errors
+    /// The id is taken; nothing was changed.
+    pub fn push(&mut self, row: Row<T>) -> Result<(), Fault> {
+        self.check_free(row.id.as_ref(), None)?;
+        let at = u32::try_from(self.len())
+            .map_err(|_| Fault::new("blocks", "", "are more than 2**32 - 1"))?;
+        self.enter(row.id.as_ref(), at);
+        self.type_tokens[row.kind as usize] += u64::from(row.tokens);
+        self.id.push(row.id);
+        self.content.push(row.content);
+        self.kind.push(row.kind);
+        self.score.push(row.score);
+        self.timestamp.push(row.timestamp);
+        self.tokens.push(row.tokens);
+        self.rare.push(row.rare);
+        Ok(())
+    }
+
+    /// Appends rows, all or none.
+    ///
+    /// # Errors
+    /// The position among `rows` of the first whose id is taken, and what is wrong; nothing was changed.
+    pub fn extend(&mut self, rows: impl IntoIterator<Item = Row<T>>) -> Result<(), (usize, Fault)> {
+        let before = self.len();
+        for (position, row) in rows.into_iter().enumerate() {
+            if let Err(fault) = self.push(row) {
+                let keep: Vec<_> = (0..self.len()).map(|row| row < before).collect();
+                self.retain(&keep);
+                return Err((position, fault));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a block in the place of another.
+    ///
+    /// # Errors
+    /// The id is taken by a third; nothing was changed.
+    pub fn set(&mut self, at: usize, row: Row<T>) -> Result<(), Fault> {
+        self.check_free(row.id.as_ref(), Some(at))?;
+        if row.id.as_ref() != self.id[at].as_ref() {
+            self.forget(at);
+            self.enter(row.id.as_ref(), u32::try_from(at).unwrap_or(u32::MAX));
+        }
+        self.type_tokens[self.kind[at] as usize] -= u64::from(self.tokens[at]);
+        self.type_tokens[row.kind as usize] += u64::from(row.tokens);
+        self.id[at] = row.id;
+        self.content[at] = row.content;
+        self.kind[at] = row.kind;
+        self.score[at] = row.score;
+        self.timestamp[at] = row.timestamp;
+        self.tokens[at] = row.tokens;
+        self.rare[at] = row.rare;
+        for costs in &mut self.costs {
+            if at < costs.rows.len() {
+                costs.stale.push(at);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops the rows whose flag is false; `keep` has one flag a row.
+    pub fn retain(&mut self, keep: &[bool]) {
+        for (row, _) in keep.iter().enumerate().filter(|(_, kept)| !**kept) {
+            self.type_tokens[self.kind[row] as usize] -= u64::from(self.tokens[row]);
+        }
+        for costs in &mut self.costs {
+            costs.retain(keep);
+        }
+        filter(&mut self.id, keep);
+        filter(&mut self.content, keep);
+        filter(&mut self.kind, keep);
+        filter(&mut self.score, keep);
+        filter(&mut self.timestamp, keep);
+        filter(&mut self.tokens, keep);
+        filter(&mut self.rare, keep);
+        self.index.clear();
+        for row in 0..self.len() {
+            let hash = self.hasher.hash_one(self.id[row].as_ref());
+            let (ids, hasher) = (&self.id, &self.hasher);
+            self.index.insert_unique(hash, u32::try_from(row).unwrap_or(u32::MAX), |&other| {
+                hasher.hash_one(ids[other as usize].as_ref())
+            });
+        }
+    }
+
+    /// Whether `costs` knows every row.
+    #[must_use]
+    pub fn has_costs(&self, render: Render) -> bool {
+        let costs = &self.costs[render as usize];
+        costs.rows.len() == self.len() && costs.stale.is_empty()
+    }
+
+    /// Costs of the rows, as far as `fill_costs` has come.
+    #[must_use]
+    pub fn costs(&self, render: Render) -> &[Cost] {
+        &self.costs[render as usize].rows
+    }
+
+    /// Tokens of the whole set as rendered; `fill_costs` comes first.
+    #[must_use]
+    pub fn total_cost(&self, render: Render) -> u64 {
+        let costs = &self.costs[render as usize];
+        let tail = costs.rows.last().map(|c| i64::from(c.tail));
+        tail.map_or(0, |tail| (costs.sum + u64::from(render.fixed())).saturating_add_signed(tail))
+    }
+
+    /// Asks `counter` for every text whose count the costs of a rendering still need, and keeps nothing.
+    pub fn ask_uncounted(&self, render: Render, counter: &impl Counter) {
+        let costs = &self.costs[render as usize];
+        let fresh = costs.rows.len()..self.len();
+        for row in costs.stale.iter().copied().chain(fresh) {
+            self.cost(row, render, counter);
+        }
+    }
+
+    fn cost(&self, row: usize, render: Render, counter: &impl Counter) -> Cost {
+        cost(
+            render,
+            self.kind[row],
+            self.content[row].as_ref(),
+            self.tokens[row],
+            self.provider(row),
+            counter,
+        )
+    }
+
+    /// Counts what the costs of a rendering still need.
+    pub fn fill_costs(&mut self, render: Render, counter: &impl Counter) {
+        let mut costs = std::mem::take(&mut self.costs[render as usize]);
+        for row in costs.stale.drain(..) {
+            costs.sum -= u64::from(costs.rows[row].tokens);
+            costs.rows[row] = self.cost(row, render, counter);
+            costs.sum += u64::from(costs.rows[row].tokens);
+        }
+        for row in costs.rows.len()..self.len() {
+            let one = self.cost(row, render, counter);
+            costs.sum += u64::from(one.tokens);
+            costs.rows.push(one);
+        }
+        self.costs[render as usize] = costs;
+    }
+
+    fn check_free(&self, id: &str, except: Option<usize>) -> Result<(), Fault> {
+        match self.find(id) {
+            Some(taken) if Some(taken) != except => Err(Fault::new(
+                "id",
+                &format!("'{id}'"),
+                format!("is already the id of blocks[{taken}]"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn enter(&mut self, id: &str, row: u32) {
+        let hash = self.hasher.hash_one(id);
+        let (ids, hasher) = (&self.id, &self.hasher);
+        self.index.insert_unique(hash, row, |&other| hasher.hash_one(ids[other as usize].as_ref()));
+    }
+
+    fn forget(&mut self, row: usize) {
+        let hash = self.hasher.hash_one(self.id[row].as_ref());
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other as usize == row) {
+            entry.remove();
+        }
+    }
+}
+
+impl Costs {
+    fn retain(&mut self, keep: &[bool]) {
+        for (cost, _) in self.rows.iter().zip(keep).filter(|(_, kept)| !**kept) {
+            self.sum -= u64::from(cost.tokens);
+        }
+        filter(&mut self.rows, keep);
+        self.stale.retain(|&row| keep[row]);
+        for row in &mut self.stale {
+            *row = keep[..*row].iter().filter(|kept| **kept).count();
+        }
+    }
+}
+
+/// Keeps the flagged items; `items` may be shorter than `keep`.
+fn filter<V>(items: &mut Vec<V>, keep: &[bool]) {
+    let mut flags = keep.iter();
+    items.retain(|_| flags.next().copied().unwrap_or(true));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::count::Encoding;
+
+    fn row(id: &str, content: &str) -> Row<String> {
+        Row {
+            id: id.to_owned(),
+            content: content.to_owned(),
+            kind: Kind::User,
+            score: 0.5,
+            timestamp: 0,
+            tokens: Encoding::O200k.count(content),
+            rare: None,
+        }
+    }
+
+    fn filled(n: usize) -> Columns<String> {
+        let mut columns = Columns::default();
+        for i in 0..n {
+            let added = columns.push(row(&format!("b{i}"), &"word ".repeat(i)));
+            assert_eq!(added, Ok(()));
+        }
+        columns
+    }
+
+    #[test]
+    fn an_id_is_found_until_it_goes() {
+        let mut columns = filled(100);
+        assert_eq!(columns.find("b42"), Some(42));
+        let keep: Vec<_> = (0..100).map(|i| i % 2 == 0).collect();
+        columns.retain(&keep);
+        assert_eq!(columns.find("b42"), Some(21));
+        assert_eq!(columns.find("b43"), None);
+        assert!(columns.set(21, row("new", "x")).is_ok());
+        assert_eq!((columns.find("b42"), columns.find("new")), (None, Some(21)));
+    }
+
+    #[test]
+    fn a_taken_id_changes_nothing() {
+        let mut columns = filled(3);
+        let before = columns.type_tokens();
+        assert!(columns.push(row("b1", "more")).is_err());
+        assert!(columns.set(0, row("b1", "more")).is_err());
+        assert_eq!((columns.len(), columns.type_tokens()), (3, before));
+    }
+
+    #[test]
+    fn running_sums_follow_every_change() {
+        let mut columns = filled(20);
+        for render in Render::ALL {
+            columns.fill_costs(render, &Encoding::O200k);
+        }
+        assert!(columns.set(7, row("b7", "changed")).is_ok());
+        columns.retain(&(0..20).map(|i| i != 3 && i != 19).collect::<Vec<_>>());
+        assert!(columns.push(row("late", "added")).is_ok());
+        for render in Render::ALL {
+            let mut fresh = Columns::default();
+            for i in 0..columns.len() {
+                assert!(fresh.push(row(&columns.id[i], &columns.content[i])).is_ok());
+            }
+            columns.fill_costs(render, &Encoding::O200k);
+            fresh.fill_costs(render, &Encoding::O200k);
+            assert_eq!(columns.total_cost(render), fresh.total_cost(render));
+            assert_eq!(columns.type_tokens(), fresh.type_tokens());
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Exact token counts.
+
+mod encoding;
+
+pub use encoding::Encoding;
+
+/// Counts the tokens of a text.
+pub trait Counter {
+    /// Tokens of `text`.
+    fn count(&self, text: &str) -> u32;
+
+    /// The encoding behind the counter, when it is one whose split points are known.
+    ///
+    /// With it, a header or a separator is counted without counting the content again.
+    fn encoding(&self) -> Option<Encoding> {
+        None
+    }
+}
+
+impl<F: Fn(&str) -> u32> Counter for F {
+    fn count(&self, text: &str) -> u32 {
+        self(text)
+    }
+}

@@ -1,0 +1,50 @@
+//! The six types of block.
+
+/// What a block is; the numbers are those of the wire schema and never change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Kind {
+    /// Instructions of the operator: always pinned.
+    System = 0,
+    /// A turn of the user.
+    User = 1,
+    /// A turn of the model, tool calls included.
+    Agent = 2,
+    /// Something remembered from earlier sessions.
+    Memory = 3,
+    /// A passage from outside.
+    Knowledge = 4,
+    /// The result of a tool.
+    Tool = 5,
+}
+
+impl Kind {
+    /// All types in the order of their numbers.
+    pub const ALL: [Self; 6] =
+        [Self::System, Self::User, Self::Agent, Self::Memory, Self::Knowledge, Self::Tool];
+
+    /// The name in the schema and in rendered headers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::System => "SYSTEM",
+            Self::User => "USER",
+            Self::Agent => "AGENT",
+            Self::Memory => "MEMORY",
+            Self::Knowledge => "KNOWLEDGE",
+            Self::Tool => "TOOL",
+        }
+    }
+
+    /// Whether blocks of this type are turns of the conversation, whose order tells what is open.
+    #[must_use]
+    pub fn is_turn(self) -> bool {
+        matches!(self, Self::User | Self::Agent | Self::Tool)
+    }
+
+    /// Whether equal texts of this type say nothing twice: turns and results are never duplicates.
+    #[must_use]
+    pub fn is_reference(self) -> bool {
+        matches!(self, Self::Memory | Self::Knowledge)
+    }
+}

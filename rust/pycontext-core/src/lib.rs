@@ -1,0 +1,21 @@
+//! Token counts, block columns and the packing kernel of pycontext.
+//!
+//! Nothing here knows of Python, reads a clock or draws a random number that reaches a result. The walk of one block:
+//! [`columns::Columns::push`] takes it in, [`cost::cost`] says what it costs as rendered, [`prune::prune`] decides
+//! about it and [`selection::Selection`] says why.
+
+pub mod columns;
+pub mod cost;
+pub mod count;
+mod dedup;
+pub mod error;
+pub mod kind;
+pub mod limits;
+pub mod policy;
+pub mod provider;
+pub mod prune;
+pub mod render;
+pub mod selection;
+mod unit;
+
+pub use unit::Broken;

@@ -1,0 +1,186 @@
+//! `ContextBlock` to a row of the core, with every check on the way.
+
+use pycontext_core::columns::{Rare, Row};
+use pycontext_core::count::Encoding;
+use pycontext_core::error::{Error, Fault};
+use pycontext_core::kind::Kind;
+use pycontext_core::limits::Limits;
+use pycontext_core::provider::Provider;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyType};
+
+use crate::error::{raise, refuse};
+use crate::field::{backed, count, integer, kind, metadata, references, score, shown};
+
+/// The fields of one block, checked, not yet counted.
+#[derive(Debug)]
+pub struct Fields {
+    pub id: PyBackedStr,
+    pub content: PyBackedStr,
+    pub score: f64,
+    pub kind: Kind,
+    /// A copy of the caller's; `None` when empty.
+    pub metadata: Option<Py<PyDict>>,
+    pub timestamp: i64,
+    pub count: Count,
+    pub rare: Option<Box<Rare<PyBackedStr>>>,
+}
+
+/// What a block knows of its tokens.
+#[derive(Debug)]
+pub enum Count {
+    Unknown,
+    /// Said by the caller, believed.
+    Given(u32),
+    /// Counted by the default counter when somebody read it.
+    Default(u32),
+}
+
+impl Fields {
+    /// The count, where a set that counts with `encoding` may believe it.
+    pub fn tokens(&self, encoding: Option<Encoding>) -> Option<u32> {
+        match self.count {
+            Count::Given(tokens) => Some(tokens),
+            Count::Default(tokens) => (encoding == Some(Encoding::O200k)).then_some(tokens),
+            Count::Unknown => None,
+        }
+    }
+
+    /// The row, once its tokens are known, and its metadata.
+    pub fn into_row(self, tokens: u32) -> (Row<PyBackedStr>, Option<Py<PyDict>>) {
+        let row = Row {
+            id: self.id,
+            content: self.content,
+            kind: self.kind,
+            score: self.score,
+            timestamp: self.timestamp,
+            tokens,
+            rare: self.rare,
+        };
+        (row, self.metadata)
+    }
+}
+
+/// Checks every field of a block.
+#[pyfunction]
+pub fn check_block(block: &Bound<'_, PyAny>) -> PyResult<()> {
+    read(block, None).map(drop)
+}
+
+/// Checks an id: a str of 1 to 256 bytes without control characters.
+#[pyfunction]
+pub fn check_id(field: &str, id: &Bound<'_, PyAny>) -> PyResult<()> {
+    let checked = backed(id, field).and_then(|id| Limits::DEFAULT.id(field, &id));
+    checked.map_err(|fault| refuse(id.py(), fault))
+}
+
+/// Reads a `ContextBlock`, the `index`th of several.
+pub fn read(block: &Bound<'_, PyAny>, index: Option<usize>) -> PyResult<Fields> {
+    let py = block.py();
+    if !block.is_instance(class(py, "ContextBlock", &BLOCK)?)? {
+        let kind = block.get_type().name()?;
+        let fault = Fault::new("block", &shown(block), format!("is {kind}, not ContextBlock"));
+        return Err(raise(py, &fault.at(index, None)));
+    }
+    let id = block.getattr(intern!(py, "id"))?;
+    let named = |fault: Fault| raise(py, &placed(fault, index, &id));
+    let fields = RawFields {
+        id: id.clone(),
+        content: block.getattr(intern!(py, "content"))?,
+        score: block.getattr(intern!(py, "relevance_score"))?,
+        kind: block.getattr(intern!(py, "type"))?,
+        metadata: block.getattr(intern!(py, "metadata"))?,
+        timestamp: block.getattr(intern!(py, "timestamp"))?,
+        count: block.getattr(intern!(py, "_raw_token_count"))?,
+        references: block.getattr(intern!(py, "references"))?,
+    };
+    fields.check()?.map_err(named)
+}
+
+/// The fields of a block as Python objects.
+#[derive(Debug)]
+pub struct RawFields<'py> {
+    pub id: Bound<'py, PyAny>,
+    pub content: Bound<'py, PyAny>,
+    pub score: Bound<'py, PyAny>,
+    pub kind: Bound<'py, PyAny>,
+    pub metadata: Bound<'py, PyAny>,
+    pub timestamp: Bound<'py, PyAny>,
+    pub count: Bound<'py, PyAny>,
+    pub references: Bound<'py, PyAny>,
+}
+
+impl RawFields<'_> {
+    /// The checked fields, or the first fault; the outer error is for what Python itself refuses.
+    pub fn check(&self) -> PyResult<Result<Fields, Fault>> {
+        let kinds = kinds(self.kind.py())?;
+        let counted = class(self.kind.py(), "Counted", &COUNTED)?;
+        Ok(self.check_with(kinds, counted))
+    }
+
+    fn check_with(
+        &self,
+        kinds: &[Py<PyAny>],
+        counted: &Bound<'_, PyType>,
+    ) -> Result<Fields, Fault> {
+        let limits = Limits::DEFAULT;
+        let id = backed(&self.id, "id")?;
+        limits.id("id", &id)?;
+        let content = backed(&self.content, "content")?;
+        let score = score(&self.score)?;
+        limits.score(score)?;
+        let kind = kind(&self.kind, kinds)?;
+        let timestamp = integer(&self.timestamp, "timestamp", i64::MAX)?;
+        let count = count(&self.count, counted)?;
+        let references = references(&self.references, &limits)?;
+        let (metadata, pairs) = metadata(&self.metadata)?;
+        let views = || pairs.iter().map(|(k, v)| (k.as_ref(), v.as_ref()));
+        limits.sizes(&content, views())?;
+        let provider = Provider::read(views());
+        let unit = pairs.iter().find(|(k, _)| k.as_ref() as &str == "unit");
+        let unit = unit.map(|(_, name)| name.clone());
+        let is_plain = references.is_empty() && provider.is_none() && unit.is_none();
+        Ok(Fields {
+            id,
+            content,
+            score,
+            kind,
+            metadata,
+            timestamp,
+            count,
+            rare: (!is_plain).then(|| Box::new(Rare { references, unit, provider })),
+        })
+    }
+}
+
+/// The error for a fault in the block whose id is `id`, whatever that is.
+pub fn placed(fault: Fault, index: Option<usize>, id: &Bound<'_, PyAny>) -> Error {
+    let id = backed(id, "id").ok().filter(|id| !id.is_empty());
+    // A fault of the id itself already shows it.
+    let id = id.filter(|_| fault.field != "id");
+    fault.at(index, id.as_deref())
+}
+
+static BLOCK: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static COUNTED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static KINDS: PyOnceLock<Vec<Py<PyAny>>> = PyOnceLock::new();
+
+fn class<'py>(
+    py: Python<'py>,
+    name: &str,
+    cell: &'static PyOnceLock<Py<PyType>>,
+) -> PyResult<&'py Bound<'py, PyType>> {
+    cell.import(py, "pycontext.block", name)
+}
+
+/// The members of `ContextType` in the order of `Kind::ALL`.
+fn kinds(py: Python<'_>) -> PyResult<&Vec<Py<PyAny>>> {
+    KINDS.get_or_try_init(py, || {
+        let enumeration = py.import("pycontext.block")?.getattr("ContextType")?;
+        let members = Kind::ALL.map(|kind| enumeration.getattr(kind.name()).map(Bound::unbind));
+        members.into_iter().collect()
+    })
+}

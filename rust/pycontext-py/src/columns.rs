@@ -1,0 +1,200 @@
+//! The columns behind a `BlockSet`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use numpy::PyArray1;
+use pycontext_core::count::Encoding;
+use pycontext_core::error::Fault;
+use pycontext_core::kind::Kind;
+use pyo3::exceptions::PyIndexError;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::sync::MutexExt;
+use pyo3::types::{PyList, PyTuple};
+
+use crate::block::{Fields, RawFields, placed, read};
+use crate::count::{count, encoding};
+use crate::error::{raise, refuse};
+use crate::table::Table;
+
+/// Blocks as columns; `BlockSet` of the package is the face of it.
+///
+/// The lock is taken while attached, and a thread that waits for it lets the interpreter go: one that works detached
+/// can always come back and finish.
+#[derive(Debug)]
+#[pyclass(frozen, module = "pycontext._core")]
+pub struct Columns {
+    /// Shared with selections; copied on the first write while one is alive.
+    table: Mutex<Arc<Table>>,
+    /// `None` when a plug-in counts: then the counts come with the blocks.
+    pub encoding: Option<Encoding>,
+}
+
+impl Columns {
+    /// The table, for as long as the guard lives.
+    pub fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Arc<Table>> {
+        // A poisoned lock means a panic between two writes, which the core does not do: go on with what there is.
+        let locked = self.table.lock_py_attached(py);
+        locked.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tokens of a block: what it says itself, where that can be believed, else counted.
+    fn tokens(&self, py: Python<'_>, fields: &Fields, plugged: Option<u32>) -> PyResult<u32> {
+        match (fields.tokens(self.encoding), plugged, self.encoding) {
+            (Some(tokens), _, _) | (None, Some(tokens), _) => Ok(tokens),
+            (None, None, Some(encoding)) => Ok(count(py, encoding, &fields.content)),
+            (None, None, None) => {
+                let fault = Fault::new("token_count", "", "is not counted by the plug-in");
+                Err(refuse(py, fault))
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl Columns {
+    /// Empty columns that count with `encoding`; with a plug-in when that is None.
+    #[new]
+    fn new(py: Python<'_>, encoding: Option<&str>) -> PyResult<Self> {
+        Ok(Self {
+            table: Mutex::default(),
+            encoding: encoding.map(|name| self::encoding(py, name)).transpose()?,
+        })
+    }
+
+    fn __len__(&self, py: Python<'_>) -> usize {
+        self.lock(py).columns.len()
+    }
+
+    /// Append one block given by its fields.
+    #[expect(clippy::too_many_arguments, reason = "the fields of a block")]
+    fn append(
+        &self,
+        id: Bound<'_, PyAny>,
+        content: Bound<'_, PyAny>,
+        relevance_score: Bound<'_, PyAny>,
+        r#type: Bound<'_, PyAny>,
+        metadata: Bound<'_, PyAny>,
+        timestamp: Bound<'_, PyAny>,
+        token_count: Bound<'_, PyAny>,
+        references: Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let py = id.py();
+        let fields = RawFields {
+            id,
+            content,
+            score: relevance_score,
+            kind: r#type,
+            metadata,
+            timestamp,
+            count: token_count,
+            references,
+        };
+        let failed = |fault: Fault| raise(py, &placed(fault, None, &fields.id));
+        let checked = fields.check()?.map_err(failed)?;
+        let tokens = self.tokens(py, &checked, None)?;
+        let (row, metadata) = checked.into_row(tokens);
+        let mut guard = self.lock(py);
+        let table = Arc::make_mut(&mut guard);
+        table.columns.push(row).map_err(failed)?;
+        table.metadata.push(metadata);
+        Ok(())
+    }
+
+    /// Append blocks, all or none; `counts` has their tokens where a plug-in counts.
+    #[pyo3(signature = (blocks, counts = None))]
+    fn extend(&self, blocks: &Bound<'_, PyList>, counts: Option<Vec<u32>>) -> PyResult<()> {
+        let py = blocks.py();
+        let mut rows = Vec::with_capacity(blocks.len());
+        let mut metadata = Vec::with_capacity(blocks.len());
+        for (i, block) in blocks.iter().enumerate() {
+            let fields = read(&block, Some(i))?;
+            let plugged = counts.as_ref().and_then(|counts| counts.get(i).copied());
+            let tokens = self.tokens(py, &fields, plugged)?;
+            let (row, kept) = fields.into_row(tokens);
+            rows.push(row);
+            metadata.push(kept);
+        }
+        let mut guard = self.lock(py);
+        let table = Arc::make_mut(&mut guard);
+        let added = table.columns.extend(rows);
+        added.map_err(|(i, fault)| raise(py, &fault.at(Some(i), None)))?;
+        table.metadata.append(&mut metadata);
+        Ok(())
+    }
+
+    /// The fields of a block in the order of `ContextBlock`, the type by its number.
+    fn get<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
+        let guard = self.lock(py);
+        check_row(&guard, row)?;
+        guard.fields(py, row)
+    }
+
+    /// Read a block back into its row; whether it differed from what was there.
+    #[pyo3(signature = (row, block, count = None))]
+    fn set(&self, row: usize, block: &Bound<'_, PyAny>, count: Option<u32>) -> PyResult<bool> {
+        let py = block.py();
+        let fields = read(block, None)?;
+        let tokens = self.tokens(py, &fields, count)?;
+        let mut guard = self.lock(py);
+        check_row(&guard, row)?;
+        if guard.columns.tokens()[row] == tokens && guard.is_same(py, row, &fields)? {
+            return Ok(false);
+        }
+        let id = fields.id.clone();
+        let (new, metadata) = fields.into_row(tokens);
+        let table = Arc::make_mut(&mut guard);
+        let set = table.columns.set(row, new);
+        set.map_err(|fault| raise(py, &fault.at(None, Some(&id))))?;
+        table.metadata[row] = metadata;
+        Ok(true)
+    }
+
+    /// Drop the rows whose flag is false.
+    fn retain(&self, py: Python<'_>, keep: Vec<bool>) -> PyResult<()> {
+        let mut guard = self.lock(py);
+        if keep.len() != guard.columns.len() {
+            return Err(PyIndexError::new_err("one flag a block"));
+        }
+        let table = Arc::make_mut(&mut guard);
+        let mut flags = keep.iter();
+        table.metadata.retain(|_| flags.next() == Some(&true));
+        table.columns.retain(&keep);
+        Ok(())
+    }
+
+    /// The row of that id, or None.
+    fn find(&self, py: Python<'_>, id: &str) -> Option<usize> {
+        self.lock(py).columns.find(id)
+    }
+
+    /// Ids in order.
+    fn ids(&self, py: Python<'_>) -> Vec<PyBackedStr> {
+        self.lock(py).columns.ids().to_vec()
+    }
+
+    /// Base scores, a copy.
+    fn scores<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
+        PyArray1::from_slice(py, self.lock(py).columns.scores())
+    }
+
+    /// Tokens of the contents alone, a copy.
+    fn token_counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
+        PyArray1::from_slice(py, self.lock(py).columns.tokens())
+    }
+
+    /// Tokens of the contents by type, in the order of the types' numbers.
+    fn type_tokens(&self, py: Python<'_>) -> [u64; Kind::ALL.len()] {
+        self.lock(py).columns.type_tokens()
+    }
+}
+
+fn check_row(table: &Table, row: usize) -> PyResult<()> {
+    let n = table.columns.len();
+    if row < n {
+        Ok(())
+    } else {
+        let message = format!("row {row} is not below {n}");
+        Err(PyIndexError::new_err(message))
+    }
+}

@@ -1,0 +1,68 @@
+//! What the blocks of a set cost as rendered.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pycontext_core::cost::Render;
+use pycontext_core::error::Fault;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+
+use crate::columns::Columns;
+use crate::error::{refuse, unknown};
+use crate::table::Table;
+
+/// The rendering of that name.
+pub fn render(py: Python<'_>, name: &str) -> PyResult<Render> {
+    Render::named(name).ok_or_else(|| unknown(py, "render", name, Render::ALL.map(Render::name)))
+}
+
+/// The table of `columns` with all costs of `render` known.
+pub fn with_costs(py: Python<'_>, columns: &Columns, render: Render) -> PyResult<Arc<Table>> {
+    let mut guard = columns.lock(py);
+    if !guard.columns.has_costs(render) {
+        let Some(encoding) = columns.encoding else {
+            let fault = Fault::new("costs", "", "are not counted by the plug-in");
+            return Err(refuse(py, fault));
+        };
+        let table = Arc::make_mut(&mut guard);
+        py.detach(|| table.columns.fill_costs(render, &encoding));
+    }
+    Ok(Arc::clone(&guard))
+}
+
+/// Tokens of the whole set as rendered.
+#[pyfunction]
+pub fn total_cost(py: Python<'_>, columns: &Columns, render: &str) -> PyResult<u64> {
+    let render = self::render(py, render)?;
+    Ok(with_costs(py, columns, render)?.columns.total_cost(render))
+}
+
+/// Texts that a plug-in has to count before the costs of `render` are known.
+#[pyfunction]
+pub fn uncounted(py: Python<'_>, columns: &Columns, render: &str) -> PyResult<Vec<String>> {
+    let asked = RefCell::new(Vec::new());
+    let ask = |text: &str| {
+        asked.borrow_mut().push(text.to_owned());
+        0
+    };
+    let render = self::render(py, render)?;
+    columns.lock(py).columns.ask_uncounted(render, &ask);
+    Ok(asked.into_inner())
+}
+
+/// Take the counts of the texts that `uncounted` listed.
+#[pyfunction]
+pub fn set_counts(
+    py: Python<'_>,
+    columns: &Columns,
+    render: &str,
+    counts: HashMap<PyBackedStr, u32>,
+) -> PyResult<()> {
+    let render = self::render(py, render)?;
+    let look_up = |text: &str| counts.get(text).copied().unwrap_or(u32::MAX);
+    let mut guard = columns.lock(py);
+    Arc::make_mut(&mut guard).columns.fill_costs(render, &look_up);
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Token counts.
+
+use numpy::PyArray1;
+use pycontext_core::count::{Counter, Encoding};
+use pycontext_core::error::Fault;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyBytes, PyString};
+
+use crate::error::{refuse, unknown};
+use crate::field::backed;
+
+/// Bytes of text from which counting pays for letting other threads run.
+const DETACH_BYTES: usize = 4096;
+
+/// The encoding of that name.
+pub fn encoding(py: Python<'_>, name: &str) -> PyResult<Encoding> {
+    Encoding::named(name)
+        .ok_or_else(|| unknown(py, "encoding", name, Encoding::ALL.map(Encoding::name)))
+}
+
+/// Counts `text`; a long one without the interpreter.
+pub fn count(py: Python<'_>, encoding: Encoding, text: &str) -> u32 {
+    if text.len() < DETACH_BYTES {
+        encoding.count(text)
+    } else {
+        py.detach(|| encoding.count(text))
+    }
+}
+
+/// Count the tokens of a text exactly: the length of tiktoken's `encode_ordinary`.
+#[pyfunction]
+#[pyo3(signature = (text, encoding = "o200k_base"))]
+pub fn count_tokens(text: &Bound<'_, PyAny>, encoding: &str) -> PyResult<u32> {
+    let py = text.py();
+    let encoding = self::encoding(py, encoding)?;
+    let text = backed(text, "text").map_err(|fault| refuse(py, fault))?;
+    Ok(count(py, encoding, &text))
+}
+
+/// Count the tokens of many texts in one call, one uint32 a text.
+#[pyfunction]
+#[pyo3(signature = (texts, encoding = "o200k_base"))]
+pub fn count_tokens_batch<'py>(
+    texts: &Bound<'py, PyAny>,
+    encoding: &str,
+) -> PyResult<Bound<'py, PyArray1<u32>>> {
+    let py = texts.py();
+    let encoding = self::encoding(py, encoding)?;
+    if texts.is_instance_of::<PyString>() {
+        let fault = Fault::new("texts", "", "is one str, not a sequence of them");
+        return Err(refuse(py, fault));
+    }
+    let mut all: Vec<PyBackedStr> = Vec::with_capacity(texts.len().unwrap_or(0));
+    for (i, text) in texts.try_iter()?.enumerate() {
+        let text = backed(&text?, &format!("texts[{i}]")).map_err(|fault| refuse(py, fault))?;
+        all.push(text);
+    }
+    let counts = py.detach(|| all.iter().map(|text| encoding.count(text)).collect());
+    Ok(PyArray1::from_vec(py, counts))
+}
+
+/// The bytes of every token in the order of their ranks, for building an oracle from the same ranks.
+#[pyfunction]
+pub fn vocabulary<'py>(py: Python<'py>, encoding: &str) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let tokens = self::encoding(py, encoding)?.vocabulary();
+    Ok(tokens.into_iter().map(|t| PyBytes::new(py, t)).collect())
+}

@@ -1,0 +1,49 @@
+//! Errors of the core as the exceptions of `pycontext.errors`.
+
+use pycontext_core::error::{Error, Fault};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+/// The exception for `error`, or whatever kept it from being made.
+pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
+    let message = error.to_string();
+    let raised = match error {
+        Error::Invalid { .. } => {
+            class(py, "ValidationError", &VALIDATION).and_then(|class| class.call1((message,)))
+        }
+        Error::Budget { needed, available, blockers, .. } => {
+            class(py, "BudgetExceededError", &BUDGET)
+                .and_then(|class| class.call1((message, *needed, *available, blockers.clone())))
+        }
+    };
+    raised.map_or_else(|error| error, PyErr::from_value)
+}
+
+/// The exception for a fault that belongs to no block.
+pub fn refuse(py: Python<'_>, fault: Fault) -> PyErr {
+    raise(py, &fault.at(None, None))
+}
+
+/// The exception for a name that is none of `valid`.
+pub fn unknown<'a>(
+    py: Python<'_>,
+    field: &str,
+    name: &str,
+    valid: impl IntoIterator<Item = &'a str>,
+) -> PyErr {
+    let valid: Vec<_> = valid.into_iter().collect();
+    let rule = format!("is not one of {}", valid.join(", "));
+    refuse(py, Fault::new(field, &format!("'{name}'"), rule))
+}
+
+static VALIDATION: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+static BUDGET: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+
+fn class<'py>(
+    py: Python<'py>,
+    name: &str,
+    cell: &'static PyOnceLock<Py<PyType>>,
+) -> PyResult<&'py Bound<'py, PyType>> {
+    cell.import(py, "pycontext.errors", name)
+}

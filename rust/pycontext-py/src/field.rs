@@ -1,0 +1,118 @@
+//! One field of a block: from a Python object to the core's type, or the fault.
+
+use pycontext_core::error::Fault;
+use pycontext_core::kind::Kind;
+use pycontext_core::limits::Limits;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
+
+use crate::block::Count;
+
+/// The str behind `value`, without a copy where Python has it as UTF-8.
+pub fn backed(value: &Bound<'_, PyAny>, field: &str) -> Result<PyBackedStr, Fault> {
+    let text = value.cast::<PyString>().map_err(|_| wrong_type(value, field, "str"))?;
+    PyBackedStr::try_from(text.clone())
+        .map_err(|_| Fault::new(field, &shown(value), "holds a lone surrogate"))
+}
+
+/// A real number; whether it is in range is for `Limits`.
+pub fn score(value: &Bound<'_, PyAny>) -> Result<f64, Fault> {
+    if let Ok(float) = value.cast_exact::<PyFloat>() {
+        return Ok(float.value());
+    }
+    let kind = value.get_type().name().map(|n| n.to_string());
+    let is_bool = kind.is_ok_and(|n| n.starts_with("bool"));
+    let number = if is_bool { None } else { value.extract::<f64>().ok() };
+    number.ok_or_else(|| wrong_type(value, "relevance_score", "a number from 0 to 1"))
+}
+
+/// The type, which must be one of the members of `ContextType` themselves.
+pub fn kind(value: &Bound<'_, PyAny>, kinds: &[Py<PyAny>]) -> Result<Kind, Fault> {
+    let at = kinds.iter().position(|kind| value.is(kind));
+    at.map(|at| Kind::ALL[at]).ok_or_else(|| {
+        let names = Kind::ALL.map(|k| format!("ContextType.{}", k.name()));
+        Fault::new("type", &shown(value), format!("is not one of {}", names.join(", ")))
+    })
+}
+
+/// A whole number from 0 to `limit`.
+pub fn integer(value: &Bound<'_, PyAny>, field: &str, limit: i64) -> Result<i64, Fault> {
+    if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyFloat>() {
+        return Err(wrong_type(value, field, "int"));
+    }
+    match value.extract::<i64>() {
+        Ok(number) if (0..=limit).contains(&number) => Ok(number),
+        Ok(_) => Err(Fault::new(field, &shown(value), format!("is not from 0 to {limit}"))),
+        Err(_) if value.is_instance_of::<PyInt>() => {
+            Err(Fault::new(field, &shown(value), format!("is not from 0 to {limit}")))
+        }
+        Err(_) => Err(wrong_type(value, field, "int")),
+    }
+}
+
+/// What a block knows of its tokens.
+pub fn count(value: &Bound<'_, PyAny>, counted: &Bound<'_, PyType>) -> Result<Count, Fault> {
+    if value.is_none() {
+        return Ok(Count::Unknown);
+    }
+    let number = integer(value, "token_count", u32::MAX.into())?;
+    let number = u32::try_from(number).unwrap_or(u32::MAX);
+    let by_default = !value.is_exact_instance_of::<PyInt>() && value.get_type().is(counted);
+    Ok(if by_default { Count::Default(number) } else { Count::Given(number) })
+}
+
+/// Ids of other blocks.
+pub fn references(value: &Bound<'_, PyAny>, limits: &Limits) -> Result<Vec<PyBackedStr>, Fault> {
+    let read = |i: usize, item: Bound<'_, PyAny>| {
+        let field = format!("references[{i}]");
+        let id = backed(&item, &field)?;
+        limits.id(&field, &id)?;
+        Ok(id)
+    };
+    if let Ok(list) = value.cast::<PyList>() {
+        list.iter().enumerate().map(|(i, item)| read(i, item)).collect()
+    } else if let Ok(tuple) = value.cast::<PyTuple>() {
+        tuple.iter().enumerate().map(|(i, item)| read(i, item)).collect()
+    } else {
+        Err(wrong_type(value, "references", "a list of str"))
+    }
+}
+
+/// Metadata as pairs, in order.
+pub type Pairs = Vec<(PyBackedStr, PyBackedStr)>;
+
+/// A copy of the metadata, `None` when empty, and its pairs.
+pub fn metadata(value: &Bound<'_, PyAny>) -> Result<(Option<Py<PyDict>>, Pairs), Fault> {
+    let dict = value
+        .cast::<PyDict>()
+        .map_err(|_| wrong_type(value, "metadata", "a dict of str to str"))?;
+    if dict.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let failed = |error: PyErr| Fault::new("metadata", "", error.to_string());
+    let copy = dict.copy().map_err(failed)?;
+    let mut pairs = Vec::with_capacity(copy.len());
+    for (key, value) in &copy {
+        let key = backed(&key, "metadata key")?;
+        let value = backed(&value, &format!("metadata['{}']", shorten(&key)))?;
+        pairs.push((key, value));
+    }
+    Ok((Some(copy.unbind()), pairs))
+}
+
+fn wrong_type(value: &Bound<'_, PyAny>, field: &str, wanted: &str) -> Fault {
+    let kind = value.get_type().name();
+    let kind = kind.map_or_else(|_| "of another type".to_owned(), |n| n.to_string());
+    Fault::new(field, &shown(value), format!("is {kind}, not {wanted}"))
+}
+
+/// The value as Python shows it; `Fault` cuts it.
+pub fn shown(value: &Bound<'_, PyAny>) -> String {
+    let text = value.repr().map(|r| r.to_string_lossy().into_owned());
+    text.unwrap_or_else(|_| "a value".to_owned())
+}
+
+fn shorten(key: &str) -> String {
+    key.chars().take(40).collect()
+}

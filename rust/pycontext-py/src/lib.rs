@@ -1,0 +1,35 @@
+//! The extension module `pycontext._core`: converts, detaches, maps errors. What it calls is in `pycontext-core`.
+
+#![allow(clippy::needless_pass_by_value, reason = "PyO3 hands extracted arguments over by value")]
+
+mod block;
+mod columns;
+mod cost;
+mod count;
+mod error;
+mod field;
+mod prune;
+mod selection;
+mod table;
+mod text;
+
+use pyo3::prelude::*;
+
+/// Rust core of pycontext; use the names of the package `pycontext` instead.
+#[pymodule]
+mod _core {
+    #[pymodule_export]
+    use super::block::{check_block, check_id};
+    #[pymodule_export]
+    use super::columns::Columns;
+    #[pymodule_export]
+    use super::cost::{set_counts, total_cost, uncounted};
+    #[pymodule_export]
+    use super::count::{count_tokens, count_tokens_batch, vocabulary};
+    #[pymodule_export]
+    use super::prune::prune;
+    #[pymodule_export]
+    use super::selection::Selection;
+    #[pymodule_export]
+    use super::text::{escape, unescape};
+}

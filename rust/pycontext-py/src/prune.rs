@@ -1,0 +1,87 @@
+//! The kernel.
+
+use std::sync::Arc;
+
+use numpy::PyReadonlyArray1;
+use pycontext_core::cost::Cost;
+use pycontext_core::error::Fault;
+use pycontext_core::policy::{Duplicates, Order, Policy};
+use pycontext_core::prune::{Request, prune as run};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+
+use crate::columns::Columns;
+use crate::cost::{render, with_costs};
+use crate::error::{raise, refuse, unknown};
+use crate::selection::Selection;
+use crate::table::Table;
+
+/// Choose the blocks that stay; changes nothing.
+///
+/// `pins` are ids. `relevance` and `costs`, where given, have one entry a block; `costs` replaces those of `render`.
+#[pyfunction]
+#[pyo3(signature = (columns, available, render, order, threshold, duplicates, pins, relevance = None, costs = None))]
+#[expect(clippy::too_many_arguments, reason = "all that a policy and a caller may say")]
+pub fn prune(
+    py: Python<'_>,
+    columns: &Columns,
+    available: u64,
+    render: &str,
+    order: &str,
+    threshold: f64,
+    duplicates: &str,
+    pins: Vec<PyBackedStr>,
+    relevance: Option<PyReadonlyArray1<'_, f64>>,
+    costs: Option<PyReadonlyArray1<'_, u32>>,
+) -> PyResult<Selection> {
+    let render = self::render(py, render)?;
+    let policy = Policy {
+        order: Order::named(order).ok_or_else(|| unknown(py, "order", order, ["score", "time"]))?,
+        threshold,
+        duplicates: Duplicates::named(duplicates)
+            .ok_or_else(|| unknown(py, "duplicates", duplicates, ["drop", "keep"]))?,
+    };
+    let relevance = relevance.map(|array| array.as_array().to_vec());
+    let costs = costs.map(|array| array.as_array().iter().copied().map(plain).collect::<Vec<_>>());
+    let table = match &costs {
+        Some(_) => Arc::clone(&columns.lock(py)),
+        None => with_costs(py, columns, render)?,
+    };
+    let n = table.columns.len();
+    for (name, len) in
+        [("relevance", relevance.as_ref().map(Vec::len)), ("costs", costs.as_ref().map(Vec::len))]
+    {
+        if let Some(len) = len.filter(|len| *len != n) {
+            let fault = Fault::new(name, "", format!("has {len} entries for {n} blocks"));
+            return Err(refuse(py, fault));
+        }
+    }
+    let pins = rows(py, &table, &pins)?;
+    let selection = py.detach(|| {
+        let request = Request {
+            available,
+            fixed: if costs.is_some() { 0 } else { render.fixed() },
+            policy,
+            pins: &pins,
+            relevance: relevance.as_deref(),
+        };
+        let costs = costs.as_deref().unwrap_or_else(|| table.columns.costs(render));
+        run(&table.columns, costs, &request)
+    });
+    let selection = selection.map_err(|error| raise(py, &error))?;
+    Ok(Selection::new(table, selection))
+}
+
+/// A cost that a formatter gave: nothing is known of its edges.
+fn plain(tokens: u32) -> Cost {
+    Cost { tokens, tail: 0, is_exact: true }
+}
+
+fn rows(py: Python<'_>, table: &Table, pins: &[PyBackedStr]) -> PyResult<Vec<usize>> {
+    let find = |id: &PyBackedStr| {
+        table.columns.find(id).ok_or_else(|| {
+            refuse(py, Fault::new("pin", &format!("'{id}'"), "is not the id of a block"))
+        })
+    };
+    pins.iter().map(find).collect()
+}

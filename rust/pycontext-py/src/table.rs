@@ -1,0 +1,58 @@
+//! Columns of the core with what only Python reads.
+
+use pycontext_core::columns::Columns;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyDict, PyList, PyTuple};
+
+use crate::block::Fields;
+
+/// The blocks of a set.
+#[derive(Debug, Clone, Default)]
+pub struct Table {
+    /// What the kernel reads.
+    pub columns: Columns<PyBackedStr>,
+    /// Our own copies of the metadata, never changed in place: a clone of the table may share them.
+    pub metadata: Vec<Option<Py<PyDict>>>,
+}
+
+impl Table {
+    /// The fields of a row in the order of `ContextBlock`, the type by its number, nothing shared.
+    pub fn fields<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
+        let columns = &self.columns;
+        let metadata = match &self.metadata[row] {
+            Some(dict) => dict.bind(py).copy()?,
+            None => PyDict::new(py),
+        };
+        let references = columns.references(row).iter().map(PyBackedStr::as_py_str);
+        (
+            columns.ids()[row].as_py_str(),
+            columns.contents()[row].as_py_str(),
+            columns.scores()[row],
+            columns.kinds()[row] as u8,
+            metadata,
+            columns.timestamps()[row],
+            columns.tokens()[row],
+            PyList::new(py, references)?,
+        )
+            .into_pyobject(py)
+    }
+
+    /// Whether the row holds just these fields; its tokens are not compared.
+    pub fn is_same(&self, py: Python<'_>, row: usize, fields: &Fields) -> PyResult<bool> {
+        let columns = &self.columns;
+        let references = fields.rare.as_ref().map_or(&[][..], |r| &r.references);
+        let is_same = *columns.ids()[row] == *fields.id
+            && *columns.contents()[row] == *fields.content
+            && columns.scores()[row].to_bits() == fields.score.to_bits()
+            && columns.kinds()[row] == fields.kind
+            && columns.timestamps()[row] == fields.timestamp
+            && columns.references(row).iter().eq(references);
+        match (&self.metadata[row], &fields.metadata) {
+            _ if !is_same => Ok(false),
+            (None, None) => Ok(true),
+            (Some(old), Some(new)) => old.bind(py).eq(new.bind(py)),
+            _ => Ok(false),
+        }
+    }
+}
