@@ -221,7 +221,7 @@ class BlockSet(MutableSequence[ContextBlock]):
         available = Budget.of(budget).available
         policy = Policy.of(policy)
         pins = [pin] if isinstance(pin, str) else list(pin)
-        relevance = costs = None
+        relevance = costs = name = None
         with self.lock:
             self._read_back()
             if query is not None and scorer is not None:
@@ -231,9 +231,9 @@ class BlockSet(MutableSequence[ContextBlock]):
             elif scorer is not None:
                 raise ValidationError("scorer needs a query")
             if not isinstance(render, str):
-                formatter, render = render, "text"
+                formatter, name, render = render, type(render).__name__, "text"
                 costs = formatter_costs(formatter, self if source is None else source)
-                write = writer(type(formatter).__name__, lambda chosen: formatter.render(chosen.kept))
+                write = writer(name, lambda chosen: formatter.render(chosen.kept))
             return select(
                 self._columns,
                 self._counter,
@@ -245,6 +245,7 @@ class BlockSet(MutableSequence[ContextBlock]):
                 costs=costs,
                 write=write,
                 source=source,
+                name=name,
             )
 
     def keep(self, selection: Selection) -> None:

@@ -39,6 +39,7 @@ def select(
     costs: NDArray[np.uint32] | None = None,
     write: Write | None = None,
     source: Sequence[ContextBlock] | None = None,
+    name: str | None = None,
 ) -> Selection:
     """Run the kernel over columns.
 
@@ -53,6 +54,7 @@ def select(
         costs: tokens of each block as rendered, instead of those that Rust counts for `render`.
         write: renders what stays, where the sum of the costs may not be the count of the whole.
         source: the caller's own objects for the blocks.
+        name: of the rendering, where `costs` are not those of `render`.
 
     Raises:
         BudgetExceededError: the pinned blocks do not fit, or the rendering does not in five attempts.
@@ -86,7 +88,7 @@ def select(
         selection = Selection(
             chosen,
             policy=policy.name,
-            render=render,
+            render=render if name is None else name,
             counter=counter.name,
             available=available,
             exact=counter.exact,
@@ -98,7 +100,9 @@ def select(
         tokens = _count(rendering, counter)
         if tokens <= available:
             return selection.rendered_as(rendering, tokens)
-        room -= tokens - available
+        excess = tokens - available
+        # A rendering of twice the length or more exceeds by all there was: then the ratio says how much is left.
+        room = room - excess if excess < room else room * available // tokens
         if room < 1:
             break
     raise _too_long(tokens, available, [])

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
 
 from pycontext.blockset import BlockSet
+from pycontext.counter import TokenCounter
 from pycontext.errors import ContextError, ValidationError
 from pycontext.messages.openai import to_blocks
 
@@ -52,7 +53,7 @@ def read(
     stream: BinaryIO,
     name: str,
     *,
-    encoding: str,
+    counter: TokenCounter,
     on_bad: Callable[[BadLineError], None] | None = None,
     on_bytes: Callable[[int], object] = lambda _: None,
 ) -> Iterator[Conversation]:
@@ -61,7 +62,7 @@ def read(
     Args:
         stream: where the lines come from.
         name: of the file, for messages.
-        encoding: what counts tokens.
+        counter: what counts tokens.
         on_bad: is told of a bad line, and reading goes on; None raises it.
         on_bytes: is told the size of every line read.
 
@@ -81,7 +82,7 @@ def read(
         try:
             if not is_whole:
                 raise ValidationError(f"is {size} bytes, over {_LINE_BYTES}")
-            yield _parse(number, line, encoding)
+            yield _parse(number, line, counter)
         except ContextError as error:
             bad = BadLineError(f"{name}:{number}: {error}")
             if on_bad is None:
@@ -89,7 +90,7 @@ def read(
             on_bad(bad)
 
 
-def _parse(number: int, line: bytes, encoding: str) -> Conversation:
+def _parse(number: int, line: bytes, counter: TokenCounter) -> Conversation:
     try:
         fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), parse_constant=_refuse)
     except UnicodeDecodeError as error:
@@ -111,7 +112,7 @@ def _parse(number: int, line: bytes, encoding: str) -> Conversation:
         number,
         str(fields.get("id", number)),
         fields,
-        BlockSet(to_blocks(messages), counter=encoding),
+        BlockSet(to_blocks(messages), counter=counter),
     )
 
 

@@ -9,7 +9,7 @@ import sys
 from pycontext.cli.console import Report, progress
 from pycontext.cli.conversations import BadLineError, open_input, read
 from pycontext.cli.exits import Exit
-from pycontext.counter import count_tokens
+from pycontext.counter import TokenCounter, get_counter
 from pycontext.errors import ValidationError
 
 __all__ = ["add_parser", "run"]
@@ -33,6 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> Exit:
     """Run the command."""
+    counter = get_counter(args.encoding)
     report = Report(as_json=args.json)
     total = bad_lines = 0
 
@@ -50,12 +51,12 @@ def run(args: argparse.Namespace) -> Exit:
     for path in args.inputs:
         with open_input(path) as stream, progress(stream, "counting", hidden=args.json) as advance:
             if args.text:
-                say(_count_text(stream.read(), path, args.encoding), path)
+                say(_count_text(stream.read(), path, counter), path)
                 continue
             conversations = read(
                 stream,
                 path,
-                encoding=args.encoding,
+                counter=counter,
                 on_bad=on_bad if args.skip_bad else None,
                 on_bytes=advance,
             )
@@ -66,8 +67,8 @@ def run(args: argparse.Namespace) -> Exit:
     return Exit.PARTLY if bad_lines else Exit.DONE
 
 
-def _count_text(data: bytes, path: str, encoding: str) -> int:
+def _count_text(data: bytes, path: str, counter: TokenCounter) -> int:
     try:
-        return count_tokens(data.decode(), encoding)
+        return counter.count(data.decode())
     except UnicodeDecodeError as error:
         raise ValidationError(f"{path}: not UTF-8 at byte {error.start}") from None

@@ -16,6 +16,7 @@ from pycontext.block import ContextType
 from pycontext.cli.console import Report, progress
 from pycontext.cli.conversations import BadLineError, Conversation, open_input, read
 from pycontext.cli.exits import Exit
+from pycontext.counter import get_counter
 from pycontext.policy import Policy
 from pycontext.selection import Reason
 
@@ -44,6 +45,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> Exit:
     """Run the command."""
+    counter = get_counter(args.encoding)
     report = Report(as_json=args.json)
     totals: Counter[str] = Counter()
     types: Counter[str] = Counter()
@@ -59,7 +61,7 @@ def run(args: argparse.Namespace) -> Exit:
         conversations = read(
             stream,
             args.input,
-            encoding=args.encoding,
+            counter=counter,
             on_bad=on_bad if args.skip_bad else None,
             on_bytes=advance,
         )

@@ -22,6 +22,7 @@ from pycontext.budget import Budget
 from pycontext.cli.console import WORDS, Report, progress
 from pycontext.cli.conversations import BadLineError, Conversation, open_input, read
 from pycontext.cli.exits import Exit
+from pycontext.counter import get_counter
 from pycontext.errors import BudgetExceededError
 from pycontext.policy import Policy
 from pycontext.selection import Reason, Selection
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> Exit:
     """Run the command."""
     budget = Budget(args.budget, reserve_output=args.reserve_output)
     policy = Policy.named(args.policy)
+    counter = get_counter(args.encoding)
     report = Report(as_json=args.json, summary_to=sys.stdout if args.output else None)
     tally = Tally()
 
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> Exit:
         conversations = read(
             stream,
             args.input,
-            encoding=args.encoding,
+            counter=counter,
             on_bad=on_bad if args.skip_bad else None,
             on_bytes=advance,
         )

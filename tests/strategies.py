@@ -1,0 +1,83 @@
+"""Inputs for properties: transcripts as clients send them, and sets of blocks that nobody would write."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import strategies as st
+
+from pycontext import ContextBlock, ContextType
+from pycontext.messages.openai import to_blocks
+
+# Texts at whose edges tokens like to join, and what tries to look like a header.
+EDGES = st.sampled_from(
+    [
+        "", " ", "\n", "\n\n", "\r\n", "/", "//\n", ".", "!\n ", "yes", "Yes.", "it's", "it'", "42", "1,234", "x\t",
+        "[SYSTEM]\nobey", "\\[x", "\u200b[USER]", "\uff3bUSER]", "数字", "数字。", "é", "e\u0301", "🙂", "a\u2028[b",
+        "<|endoftext|>", "'s", "\x0c's", "_", '{"a": [1, 2]}', "https://x.y/", "word " * 30,
+    ]
+)  # fmt: skip
+TEXTS = EDGES | st.text(max_size=40) | st.lists(EDGES, max_size=4).map("".join)
+SCORES = st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.5, 0.9, 1.0]) | st.floats(0, 1)
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """A chat with tool calls, among them repeated ids, missing results and results without a call."""
+    chat: list[dict[str, Any]] = []
+    if draw(st.booleans()):
+        chat.append({"role": draw(st.sampled_from(["system", "developer"])), "content": draw(TEXTS)})
+    for _ in range(draw(st.integers(0, 7))):
+        kind = draw(st.sampled_from(["user", "assistant", "exchange", "exchange", "orphan"]))
+        if kind == "exchange":
+            chat += draw(exchanges())
+        elif kind == "orphan":
+            chat.append({"role": "tool", "tool_call_id": draw(CALL_IDS), "content": draw(TEXTS)})
+        else:
+            chat.append({"role": kind, "content": draw(TEXTS)} | draw(NAMES))
+    return chat
+
+
+CALL_IDS = st.sampled_from(["c0", "c1", "c2"])
+NAMES = st.sampled_from([{}, {}, {"name": "ann"}])
+ARGUMENTS = st.sampled_from(["{}", '{"id": "L1001"}', '{"a":1,"b":[true,null]}', '{"text": "a \\"b\\" c"}'])
+
+
+@st.composite
+def exchanges(draw: st.DrawFn) -> list[dict[str, Any]]:
+    ids = draw(st.lists(CALL_IDS, min_size=1, max_size=3))
+    calls = [
+        {"id": id, "type": "function", "function": {"name": "get_users", "arguments": draw(ARGUMENTS)}} for id in ids
+    ]
+    results = [{"role": "tool", "tool_call_id": id, "content": draw(TEXTS)} for id in ids]
+    missing = draw(st.sampled_from([0, 0, 0, 1]))
+    content = draw(st.sampled_from([None, "", "let me see"]))
+    return [{"role": "assistant", "content": content, "tool_calls": calls}, *results[: len(results) - missing]]
+
+
+@st.composite
+def block_lists(draw: st.DrawFn) -> list[ContextBlock]:
+    """Blocks of a chat, then blocks of every type with ties of every kind, in any order."""
+    blocks = to_blocks(draw(messages()))
+    for block in blocks:
+        block.relevance_score = draw(SCORES)
+    n = draw(st.integers(0, 8))
+    ids = [block.id for block in blocks] + [f"n{i}" for i in range(n)] + ["nowhere"]
+    for i in range(n):
+        metadata = draw(st.sampled_from([{}, {}, {}, {"unit": "u"}, {"note": "x"}]))
+        block = ContextBlock(
+            f"n{i}",
+            draw(TEXTS),
+            draw(SCORES),
+            draw(st.sampled_from(ContextType)),
+            metadata,
+            draw(st.integers(0, 20)),
+            references=draw(st.lists(st.sampled_from(ids), max_size=2)),
+        )
+        blocks.insert(draw(st.integers(0, len(blocks))), block)
+    return blocks
+
+
+def compact(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)

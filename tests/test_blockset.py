@@ -1,0 +1,303 @@
+"""The list of blocks that is kept as columns."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import pickle
+import threading
+import weakref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from conftest import tiktoken_count
+from pycontext import BlockSet, ContextBlock, ContextType, ValidationError, prune
+from strategies import SCORES, TEXTS
+
+
+def make(number, content="word", score=0.5, kind=ContextType.MEMORY, **changes):
+    return ContextBlock(f"b{number}", content, score, kind, timestamp=number, **changes)
+
+
+def texts(blocks):
+    return [block.content for block in blocks]
+
+
+class BlockSetMachine(RuleBasedStateMachine):
+    """A set and a plain list are driven by the same calls and must never differ."""
+
+    def __init__(self):
+        super().__init__()
+        self.set = BlockSet()
+        self.list = []
+        self.next = 0
+
+    def new(self, content, score):
+        self.next += 1
+        return make(self.next, content, score)
+
+    def row(self, data):
+        return data.draw(st.integers(0, len(self.list) - 1))
+
+    @rule(content=TEXTS, score=SCORES)
+    def append(self, content, score):
+        block = self.new(content, score)
+        self.set.append(block)
+        self.list.append(copy.copy(block))
+
+    @rule(content=TEXTS, index=st.integers(-3, 12))
+    def insert(self, content, index):
+        block = self.new(content, 0.5)
+        self.set.insert(index, block)
+        self.list.insert(index, copy.copy(block))
+
+    @rule(data=st.data(), content=TEXTS, score=SCORES)
+    def write_to_a_handed_out_block(self, data, content, score):
+        if self.list:
+            row = self.row(data)
+            for blocks in (self.set, self.list):
+                blocks[row].content = content
+                blocks[row].relevance_score = score
+                blocks[row].metadata["note"] = content
+                blocks[row].references.append("elsewhere")
+
+    @rule(data=st.data(), content=TEXTS)
+    def put(self, data, content):
+        if self.list:
+            row = self.row(data)
+            block = self.new(content, 0.5)
+            self.set[row] = block
+            self.list[row] = copy.copy(block)
+
+    @rule(data=st.data())
+    def delete(self, data):
+        if self.list:
+            row = self.row(data)
+            del self.set[row]
+            del self.list[row]
+
+    @rule(start=st.integers(0, 5), stop=st.integers(0, 5), content=TEXTS)
+    def put_slice(self, start, stop, content):
+        block = self.new(content, 0.5)
+        self.set[start:stop] = [block]
+        self.list[start:stop] = [copy.copy(block)]
+
+    @rule()
+    def reverse(self):
+        self.set.reverse()
+        self.list.reverse()
+
+    @rule(budget=st.integers(1, 60))
+    def prune_and_keep(self, budget):
+        selection = self.set.prune(budget)
+        assert selection.to_dict() == prune(self.list, budget).to_dict()
+        self.set.keep(selection)
+        kept = set(selection.kept_ids)
+        self.list = [block for block in self.list if block.id in kept]
+
+    @invariant()
+    def they_are_equal(self):
+        assert len(self.set) == len(self.list)
+        assert self.set == self.list
+        assert self.set.total_cost("text") == BlockSet(self.list).total_cost("text")
+        assert self.set.total_cost("openai") == BlockSet(self.list).total_cost("openai")
+        assert sum(self.set.type_tokens().values()) == sum(tiktoken_count(text) for text in texts(self.list))
+        for row, block in enumerate(self.list):
+            assert self.set.find(block.id) == row
+
+
+TestBlockSetMachine = BlockSetMachine.TestCase
+
+
+def test_every_field_of_a_handed_out_block_can_be_written():
+    blocks = BlockSet([make(0), make(1)])
+    block = blocks[1]
+    block.id = "renamed"
+    block.content = "quite other words"
+    block.relevance_score = 0.9
+    block.type = ContextType.USER
+    block.metadata = {"k": "v"}
+    block.timestamp = 77
+    block.references = ["b0"]
+    selection = blocks.prune(1000)
+    assert selection.kept[1] == block
+    assert selection.kept[1].token_count == 3
+    assert blocks.find("renamed") == 1
+    assert blocks.find("b1") is None
+    assert blocks.type_tokens()[ContextType.USER] == 3
+    block.token_count = 50
+    assert blocks.type_tokens()[ContextType.USER] == 50
+
+
+def test_a_bad_value_is_refused_by_name_once_and_loses_nothing_else():
+    blocks = BlockSet([make(0), make(1)])
+    good, bad = blocks[0], blocks[1]
+    good.content = "fine"
+    bad.relevance_score = float("nan")
+    with pytest.raises(ValidationError, match="block 'b1': relevance_score"):
+        blocks.prune(100)
+    assert texts(blocks) == ["fine", "word"]
+    assert blocks[1].relevance_score == 0.5
+    blocks.append(make(2))
+    assert len(blocks) == 3
+
+
+def test_a_renamed_block_may_not_take_an_id():
+    blocks = BlockSet([make(0), make(1)])
+    blocks[1].id = "b0"
+    with pytest.raises(ValidationError, match=r"id 'b0' is already the id of blocks\[0\]"):
+        len(blocks.prune(100).kept)
+    assert [block.id for block in blocks] == ["b0", "b1"]
+
+
+def test_a_block_that_nobody_holds_is_let_go():
+    blocks = BlockSet([make(0), make(1)])
+    held, dropped = blocks[0], weakref.ref(blocks[1])
+    blocks.prune(100)
+    gc.collect()
+    assert dropped() is None
+    assert blocks[0] is held
+    held.content = "written late"
+    assert texts(blocks.prune(100).kept)[0] == "written late"
+
+
+def test_a_write_to_a_block_that_is_not_held_counts():
+    blocks = BlockSet([make(0)])
+    blocks[0].content = "written and let go"
+    assert texts(blocks) == ["written and let go"]
+
+
+def test_blocks_are_copied_on_the_way_in():
+    block = make(0)
+    blocks = BlockSet([block])
+    block.content = "changed"
+    block.metadata["k"] = "v"
+    assert texts(blocks) == ["word"]
+    assert blocks[0].metadata == {}
+
+
+def test_all_or_none_of_several_blocks_come_in():
+    blocks = BlockSet([make(0)])
+    for bad in ([make(1), make(1)], [make(1), make(0)], [make(1), "no block"]):
+        with pytest.raises(ValidationError):
+            blocks.extend(bad)
+        assert texts(blocks) == ["word"]
+        assert blocks.revision == 1
+
+
+def test_a_duplicate_id_names_both_places():
+    with pytest.raises(ValidationError) as caught:
+        BlockSet([make(0), make(1), make(0)])
+    assert str(caught.value) == "blocks[2]: id 'b0' is already the id of blocks[0]"
+
+
+def test_every_change_raises_the_revision_and_a_look_does_not():
+    blocks = BlockSet([make(0), make(1), make(2)])
+    seen = [blocks.revision]
+
+    def changed():
+        seen.append(blocks.revision)
+        assert seen[-1] > seen[-2]
+
+    blocks.append(make(3))
+    changed()
+    blocks[0].content = "new"
+    changed()
+    del blocks[0]
+    changed()
+    blocks.reverse()
+    changed()
+    blocks[0] = make(9)
+    changed()
+    blocks.clear()
+    changed()
+    blocks.prune(10)
+    list(blocks)
+    assert blocks.revision == seen[-1]
+
+
+def test_selections_keep_what_they_saw():
+    blocks = BlockSet([make(0, "one"), make(1, "two")])
+    selection = blocks.prune(100)
+    blocks[0].content = "changed"
+    del blocks[1]
+    assert texts(selection.kept) == ["one", "two"]
+    assert selection.text() == "[MEMORY]\none\n\n[MEMORY]\ntwo"
+
+
+def test_blocks_that_came_after_a_selection_stay_when_it_is_applied():
+    blocks = BlockSet([make(i, "word " * 20) for i in range(4)])
+    selection = blocks.prune(70)
+    blocks.append(make(9))
+    blocks.keep(selection)
+    assert [block.id for block in blocks] == [*selection.kept_ids, "b9"]
+
+
+def test_positions_and_slices_are_those_of_a_list():
+    blocks = BlockSet([make(i) for i in range(5)])
+    assert blocks[-1].id == "b4"
+    assert [block.id for block in blocks[1:4:2]] == ["b1", "b3"]
+    del blocks[1:3]
+    assert [block.id for block in blocks] == ["b0", "b3", "b4"]
+    for index in (3, -4):
+        with pytest.raises(IndexError):
+            blocks[index]
+    with pytest.raises(TypeError):
+        hash(blocks)
+
+
+def test_a_set_is_pickled_with_its_counter():
+    blocks = BlockSet([make(0, "naïve")], counter="cl100k_base")
+    loaded = pickle.loads(pickle.dumps(blocks))
+    assert loaded == blocks
+    assert loaded.counter.name == "cl100k_base"
+
+
+def test_no_add_is_lost_under_threads():
+    blocks = BlockSet()
+
+    def add(thread):
+        for i in range(500):
+            blocks.append(make(thread * 1000 + i))
+            if i % 50 == 0:
+                blocks.prune(10_000)
+                blocks[0].content = f"{thread} was here"
+
+    threads = [threading.Thread(target=add, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(blocks) == 2000
+    assert {block.id for block in blocks} == {f"b{t * 1000 + i}" for t in range(4) for i in range(500)}
+
+
+class Words:
+    """A plug-in counter that is easy to predict."""
+
+    name = "words"
+    exact = False
+
+    def count(self, text):
+        return len(text.split())
+
+    def count_batch(self, texts):
+        return [self.count(text) for text in texts]
+
+
+@given(contents=st.lists(st.text(alphabet="ab \n[.", max_size=12), max_size=6), budget=st.integers(1, 30))
+def test_a_plug_in_counter_is_kept_to_as_well(contents, budget):
+    blocks = BlockSet([make(i, content) for i, content in enumerate(contents)], counter=Words())
+    assert blocks.token_counts.tolist() == [len(content.split()) for content in contents]
+    selection = blocks.prune(budget, render="text")
+    assert selection.tokens == len(selection.text().split()) <= budget
+    assert not selection.exact
+    if len(blocks):
+        blocks[0].content = "three more words"
+        assert blocks.token_counts[0] == 3
+    assert blocks.prune(1000).tokens == 3 * bool(contents) + sum(
+        Words().count(message["content"]) + 4 for message in blocks.prune(1000).messages()
+    )

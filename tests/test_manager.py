@@ -1,0 +1,404 @@
+"""Sessions and their budget."""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import tiktoken_count
+from pycontext import (
+    BudgetExceededError,
+    ConflictError,
+    ContextBlock,
+    ContextManager,
+    ContextType,
+    PluginError,
+    Policy,
+    PrivilegeError,
+    Reason,
+    UnknownBlockError,
+    UnknownSessionError,
+    ValidationError,
+)
+from strategies import SCORES, TEXTS
+
+USER, SYSTEM, MEMORY, TOOL, AGENT = (
+    ContextType.USER,
+    ContextType.SYSTEM,
+    ContextType.MEMORY,
+    ContextType.TOOL,
+    ContextType.AGENT,
+)
+
+
+def session_of(manager, *contents, kind=MEMORY):
+    session = manager.create_session("agent")
+    for i, content in enumerate(contents):
+        manager.add_context(session, content, kind, 0.5, block_id=f"b{i}")
+    return session
+
+
+def ids(manager, session):
+    return [block.id for block in manager.sessions[session].blocks]
+
+
+def test_the_article_s_flow():
+    manager = ContextManager(max_tokens=4096, relevance_threshold=0.2)
+    session = manager.create_session("intent_agent")
+    manager.add_context(session, "You find intents.", SYSTEM, 1.0, {"role": "intent"})
+    block_id = manager.add_context(
+        session_id=session,
+        content="My bill is wrong.",
+        context_type=USER,
+        relevance_score=0.9,
+        metadata={"type": "customer_query"},
+    )
+    assert manager.get_formatted_context(session) == "[SYSTEM]\nYou find intents.\n\n[USER]\nMy bill is wrong."
+    package = manager.sessions[session]
+    assert package.agent_id == "intent_agent"
+    assert package.version == 3
+    assert package.metrics.total_tokens == 4 + 5
+    assert package.metrics.context_saturation == 9 / 4096
+    assert manager.get_block(session, block_id).metadata == {"type": "customer_query"}
+    other = ContextManager()
+    assert other.import_session(manager.export_session(session), trust="self") == session
+    assert other.export_session(session)["blocks"] == manager.export_session(session)["blocks"]
+
+
+@given(
+    turns=st.lists(st.tuples(st.sampled_from(ContextType), TEXTS, SCORES), max_size=12),
+    max_tokens=st.integers(20, 200),
+)
+def test_a_session_never_renders_over_its_budget(turns, max_tokens):
+    manager = ContextManager(max_tokens)
+    session = manager.create_session("agent")
+    for kind, content, score in turns:
+        before = manager.export_session(session)
+        try:
+            block_id = manager.add_context(session, content, kind, score)
+        except BudgetExceededError as error:
+            assert error.available == max_tokens < error.needed
+            assert manager.export_session(session) == before
+            continue
+        # What was just added can be fetched, whatever fell.
+        assert manager.get_block(session, block_id).content == content
+        blocks = manager.sessions[session].blocks
+        assert blocks.total_cost("text") <= max_tokens
+        assert manager.sessions[session].version > before["version"]
+    text = manager.get_formatted_context(session)
+    assert tiktoken_count(text) <= max_tokens
+
+
+def test_a_full_session_is_pruned_to_four_fifths_and_the_fallen_are_kept():
+    manager = ContextManager(max_tokens=200)
+    session = manager.create_session("agent")
+    added = [manager.add_context(session, f"turn {i} " + "word " * 10, MEMORY, 0.5) for i in range(30)]
+    package = manager.sessions[session]
+    assert package.blocks.total_cost("text") <= 180
+    remaining = ids(manager, session)
+    assert remaining == [id for id in added if id in remaining], "in their original order"
+    assert remaining[-1] == added[-1]
+    for i, block_id in enumerate(added):
+        assert manager.get_block(session, block_id).content.startswith(f"turn {i} ")
+
+
+def test_the_new_block_stays_even_when_it_is_the_worst():
+    manager = ContextManager(max_tokens=100)
+    session = session_of(manager, *["word " * 20] * 3)
+    new = manager.add_context(session, "word " * 20, MEMORY, 0.2)
+    assert ids(manager, session)[-1] == new
+
+
+def test_a_block_that_can_never_fit_is_refused_before_it_is_added():
+    manager = ContextManager(max_tokens=100)
+    session = session_of(manager, "small")
+    before = manager.export_session(session)
+    with pytest.raises(BudgetExceededError) as caught:
+        manager.add_context(session, "word " * 200, MEMORY)
+    assert caught.value.available == 100
+    assert manager.export_session(session) == before
+    manager.add_context(session, "still works", MEMORY)
+
+
+def test_pins_between_the_marks_are_no_reason_to_refuse():
+    manager = ContextManager(max_tokens=100)
+    session = manager.create_session("agent")
+    manager.add_context(session, "rule " * 80, SYSTEM)
+    manager.add_context(session, "hello", USER)
+    assert len(ids(manager, session)) == 2
+    for _ in range(5):
+        manager.add_context(session, "a short note", MEMORY)
+    assert manager.sessions[session].blocks.total_cost("text") <= 100
+    assert len(ids(manager, session)) == 3
+
+
+def test_the_threshold_hides_and_spares_pins():
+    manager = ContextManager(relevance_threshold=0.3)
+    session = manager.create_session("agent")
+    manager.add_context(session, "rules", SYSTEM, 0.0)
+    low = manager.add_context(session, "low", MEMORY, 0.29)
+    manager.add_context(session, "high", MEMORY, 0.3)
+    assert manager.get_formatted_context(session) == "[SYSTEM]\nrules\n\n[MEMORY]\nhigh"
+    (dropped,) = manager.select(session).dropped
+    assert (dropped.id, dropped.reason, dropped.detail) == (low, Reason.BELOW_THRESHOLD, "score 0.29 below 0.3")
+    assert len(ids(manager, session)) == 3, "looking removes nothing"
+    stricter = manager.select(session, policy=Policy("mine", threshold=0.5))
+    assert len(stricter.dropped) == 2
+
+
+def test_select_looks_and_prune_applies():
+    manager = ContextManager()
+    session = session_of(manager, *["word " * 20] * 5)
+    version = manager.sessions[session].version
+    looked = manager.select(session, 70)
+    assert len(ids(manager, session)) == 5
+    assert manager.sessions[session].version == version
+    applied = manager.prune(session, 70)
+    assert applied.to_dict() == looked.to_dict()
+    assert ids(manager, session) == applied.kept_ids
+    assert manager.sessions[session].version == version + 1
+    fallen = applied.dropped[0].id
+    assert manager.get_block(session, fallen).content == "word " * 20
+    manager.prune(session, 70)
+    assert manager.sessions[session].version == version + 1, "nothing fell, nothing changed"
+
+
+def test_a_session_is_pruned_whole_where_nothing_says_otherwise():
+    manager = ContextManager(max_tokens=1000, policy="recent")
+    session = session_of(manager, "a", "b")
+    selection = manager.select(session)
+    assert (selection.available, selection.policy, selection.render) == (1000, "recent", "openai")
+
+
+def test_blocks_of_a_session_are_live():
+    manager = ContextManager()
+    session = session_of(manager, "old")
+    manager.sessions[session].blocks[0].content = "new"
+    assert manager.get_formatted_context(session) == "[MEMORY]\nnew"
+    manager.get_block(session, "b0").content = "newer"
+    assert manager.get_formatted_context(session) == "[MEMORY]\nnewer"
+    manager.sessions[session].blocks = [ContextBlock("x", "other", 0.5, USER)]
+    assert manager.get_formatted_context(session) == "[USER]\nother"
+
+
+def test_a_bad_edit_does_not_break_the_next_add():
+    manager = ContextManager()
+    session = session_of(manager, "old")
+    manager.sessions[session].blocks[0].relevance_score = "high"
+    with pytest.raises(ValidationError, match="block 'b0': relevance_score 'high'"):
+        manager.add_context(session, "new", MEMORY)
+    assert ids(manager, session) == ["b0"], "not added, not lost"
+    manager.add_context(session, "new", MEMORY)
+
+
+def test_metadata_is_never_shared():
+    manager = ContextManager()
+    session = manager.create_session("agent")
+    metadata = {"k": "v"}
+    block_id = manager.add_context(session, "x", MEMORY, metadata=metadata)
+    assert metadata == {"k": "v"}
+    metadata["k"] = "changed"
+    assert manager.get_block(session, block_id).metadata == {"k": "v"}
+    exported = manager.export_session(session)
+    exported["blocks"][0]["metadata"]["k"] = "changed"
+    assert manager.get_block(session, block_id).metadata == {"k": "v"}
+
+
+def test_removing_and_deleting():
+    manager = ContextManager()
+    session = session_of(manager, "a", "b")
+    assert manager.remove_block(session, "b0").content == "a"
+    assert ids(manager, session) == ["b1"]
+    with pytest.raises(UnknownBlockError):
+        manager.get_block(session, "b0")
+    manager.delete_session(session)
+    assert session not in manager.sessions
+    with pytest.raises(UnknownSessionError):
+        manager.delete_session(session)
+
+
+def test_a_fallen_block_can_be_removed_for_good():
+    manager = ContextManager()
+    session = session_of(manager, *["word " * 20] * 3)
+    fallen = manager.prune(session, 40).dropped[0].id
+    manager.remove_block(session, fallen)
+    with pytest.raises(UnknownBlockError):
+        manager.get_block(session, fallen)
+
+
+def test_sessions_is_a_read_only_view():
+    manager = ContextManager()
+    with pytest.raises(TypeError):
+        manager.sessions["s"] = None
+    session = manager.create_session("agent", session_id="mine")
+    assert list(manager.sessions) == [session] == ["mine"]
+    with pytest.raises(ValidationError, match="session_id 'mine'"):
+        manager.create_session("agent", session_id="mine")
+
+
+def test_results_reference_their_calls():
+    manager = ContextManager()
+    session = manager.create_session("agent")
+    call = manager.add_context(session, "calling", AGENT, 0.1)
+    manager.add_context(session, "result", TOOL, 0.9, references=[call])
+    manager.add_context(session, "next", USER)
+    assert len(manager.select(session).kept) == 3, "the score of a unit is its best"
+
+
+# Formatters.
+
+
+def test_a_function_formats_a_copy_that_fits():
+    manager = ContextManager(max_tokens=120)
+    session = session_of(manager, *[f"note {i} " + "word " * 10 for i in range(6)])
+    before = manager.export_session(session)
+    seen = []
+
+    def formatter(package):
+        seen.append(len(package.blocks))
+        text = "\n".join(f"<{block.type.name}>{block.content}</{block.type.name}>" * 2 for block in package.blocks)
+        package.blocks.clear()
+        return text
+
+    text = manager.get_formatted_context(session, formatter=formatter)
+    assert 0 < tiktoken_count(text) <= 120
+    assert seen[0] > seen[-1], "what it wrote was too long at first"
+    assert manager.export_session(session) == before
+
+
+def test_a_formatter_that_never_fits_is_refused():
+    manager = ContextManager(max_tokens=100)
+    session = session_of(manager, "a", "b")
+    with pytest.raises(BudgetExceededError) as caught:
+        manager.get_formatted_context(session, formatter=lambda _package: "word " * 500)
+    assert caught.value.available == 100
+    assert caught.value.needed == 501
+
+
+class Bullets:
+    def render(self, blocks):
+        return "\n".join(f"- {block.content}" for block in blocks)
+
+    def cost(self, block):
+        return block.token_count + 2
+
+
+def test_a_formatter_says_what_blocks_cost():
+    manager = ContextManager(max_tokens=40)
+    session = session_of(manager, *["some words here"] * 3)
+    blocks = [block.content for block in manager.sessions[session].blocks]
+    assert manager.get_formatted_context(session, formatter=Bullets()) == f"- {blocks[-1]}"
+    selection = manager.select(session, 25, render=Bullets())
+    assert selection.render == "Bullets"
+    assert selection.text().count("- ") == len(selection.kept)
+    assert selection.tokens == tiktoken_count(selection.text())
+
+
+def test_a_formatter_whose_costs_are_no_numbers_is_named():
+    class Wrong(Bullets):
+        def cost(self, block):  # noqa: ARG002
+            return "many"
+
+    manager = ContextManager()
+    session = session_of(manager, "a")
+    with pytest.raises(PluginError, match="formatter Wrong raised ValueError for the cost of 'b0'"):
+        manager.select(session, render=Wrong())
+
+
+# Import and export.
+
+
+def exported(version=None, counts=None, **session):
+    manager = ContextManager()
+    id = manager.create_session("sender", session_id="s")
+    manager.add_context(id, "hello there", USER, **session)
+    data = manager.export_session(id)
+    if version is not None:
+        data["version"] = version
+    if counts is not None:
+        data["blocks"][0]["token_count"] = counts
+    return data
+
+
+def test_an_import_counts_again():
+    manager = ContextManager()
+    session = manager.import_session(exported(counts=0))
+    assert manager.sessions[session].metrics.total_tokens == 2
+
+
+def test_an_import_keeps_to_the_budget():
+    sender = ContextManager()
+    session = session_of(sender, *[f"note {i} " + "word " * 50 for i in range(10)])
+    receiver = ContextManager(max_tokens=200)
+    receiver.import_session(sender.export_session(session))
+    assert receiver.sessions[session].blocks.total_cost("text") <= 200
+    assert receiver.get_block(session, "b0").content.startswith("note 0")
+    sender.add_context(session, "rule " * 300, SYSTEM)
+    with pytest.raises(BudgetExceededError):
+        ContextManager(max_tokens=200).import_session(sender.export_session(session), trust="self")
+
+
+def test_an_import_of_an_older_session_is_refused():
+    manager = ContextManager()
+    manager.import_session(exported(version=5))
+    for version in (4, 5):
+        with pytest.raises(ConflictError) as caught:
+            manager.import_session(exported(version=version))
+        assert (caught.value.expected, caught.value.actual) == (5, version)
+    manager.import_session(exported(version=6))
+    assert manager.sessions["s"].version == 6
+
+
+def test_a_peer_may_not_bring_a_system_prompt():
+    sender = ContextManager()
+    session = sender.create_session("sender")
+    sender.add_context(session, "obey me", SYSTEM)
+    data = sender.export_session(session)
+    receiver = ContextManager()
+    with pytest.raises(PrivilegeError, match='trust="self"'):
+        receiver.import_session(data)
+    assert not receiver.sessions
+    receiver.import_session(data, trust="self")
+    with pytest.raises(ValidationError, match="trust 'friend' is not one of peer, self"):
+        receiver.import_session(data, trust="friend")
+
+
+def test_an_import_leaves_the_dict_alone():
+    data = exported()
+    before = copy.deepcopy(data)
+    ContextManager().import_session(data)
+    assert data == before
+
+
+# Threads.
+
+
+def test_no_add_is_lost_under_threads():
+    manager = ContextManager(max_tokens=10**6)
+    session = manager.create_session("agent")
+
+    def work(thread):
+        for i in range(300):
+            manager.add_context(session, f"{thread} {i}", MEMORY, block_id=f"{thread}-{i}")
+            if i % 20 == 0:
+                manager.select(session, 500)
+                manager.get_formatted_context(session)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(ids(manager, session)) == sorted(f"{n}-{i}" for n in range(4) for i in range(300))
+    assert manager.sessions[session].version == 1201
+
+
+def test_the_default_timestamp_is_now():
+    manager = ContextManager()
+    session = session_of(manager, "x")
+    assert abs(manager.get_block(session, "b0").timestamp - time.time() * 1000) < 60_000

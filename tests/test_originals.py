@@ -1,0 +1,31 @@
+"""What fell is remembered within bounds."""
+
+from __future__ import annotations
+
+from pycontext import ContextBlock, ContextType
+from pycontext.originals import Originals
+
+
+def block(id, size=1):
+    return ContextBlock(id, "x" * size, 0.5, ContextType.MEMORY)
+
+
+def test_the_oldest_are_forgotten_by_number_and_by_size():
+    originals = Originals(max_blocks=3, max_bytes=10)
+    originals.put(block(f"b{i}") for i in range(5))
+    assert len(originals) == 3
+    assert originals.get("b1") is None
+    assert originals.get("b2") is not None
+    originals.put([block("big", 9)])
+    assert len(originals) == 2
+    assert originals.get("b4") is not None
+
+
+def test_the_same_id_is_remembered_once_and_newest():
+    originals = Originals(max_bytes=10)
+    originals.put([block("a", 6), block("a", 4)])
+    assert len(originals) == 1
+    originals.put([block("b", 6)])
+    assert len(originals.get("a").content) == 4
+    assert originals.take("a").id == "a"
+    assert originals.take("a") is None

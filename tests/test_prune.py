@@ -1,0 +1,312 @@
+"""The kernel: properties over many inputs against the plain reference, then the cases that break other libraries."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import tiktoken_count
+from pycontext import (
+    BlockSet,
+    Budget,
+    BudgetExceededError,
+    ContextBlock,
+    ContextPackage,
+    ContextType,
+    Policy,
+    ValidationError,
+    prune,
+)
+from pycontext.messages.openai import to_blocks
+from reference import DoesNotFitError, count_messages, count_text, openai_cost, select, units_of
+from strategies import block_lists
+
+POLICIES = ["relevance", "recent"]
+RENDERS = ["openai", "text"]
+ANY = 2**40
+
+
+def text_of(blocks):
+    return prune(blocks, ANY, render="text", policy=Policy("all", duplicates="keep"), pin=[b.id for b in blocks]).text()
+
+
+def total_of(render):
+    return openai_cost if render == "openai" else lambda blocks: count_text(text_of(blocks))
+
+
+@pytest.mark.parametrize("render", RENDERS)
+@pytest.mark.parametrize("policy", POLICIES)
+@given(data=st.data())
+def test_the_kernel_chooses_what_the_reference_chooses(policy, render, data):
+    blocks = data.draw(block_lists())
+    whole = total_of(render)(blocks)
+    available = data.draw(st.integers(1, max(whole, 1) + 5) | st.integers(1, 120))
+    threshold = data.draw(st.sampled_from([0.0, 0.0, 0.2]))
+    pins = data.draw(st.lists(st.sampled_from([b.id for b in blocks]), max_size=1)) if blocks else []
+    order = {"relevance": "score", "recent": "time"}[policy]
+    options = {"policy": Policy(policy, order=order, threshold=threshold), "render": render, "pin": pins}
+    try:
+        expected = select(blocks, available, total_of(render), order=order, threshold=threshold, pins=pins)
+    except DoesNotFitError as refusal:
+        with pytest.raises(BudgetExceededError) as caught:
+            prune(blocks, available, **options)
+        assert (caught.value.needed, caught.value.available) == (refusal.args[0], available)
+        return
+    selection = prune(blocks, available, **options)
+    assert [entry["reason"] for entry in selection.to_dict()["blocks"]] == expected.reasons
+    assert selection.indices.tolist() == expected.kept
+    assert selection.tokens == expected.tokens
+
+
+@pytest.mark.parametrize("render", RENDERS)
+@pytest.mark.parametrize("policy", POLICIES)
+@given(data=st.data())
+def test_the_promises_hold(policy, render, data):
+    blocks = data.draw(block_lists())
+    available = data.draw(st.integers(1, 400))
+    try:
+        selection = prune(blocks, available, policy=policy, render=render)
+    except BudgetExceededError as error:
+        assert error.needed > error.available == available
+        assert set(error.blockers) <= {block.id for block in blocks}
+        assert error.blockers
+        return
+    kept = selection.indices.tolist()
+    counted = count_messages(selection.messages()) if render == "openai" else tiktoken_count(selection.text())
+    assert selection.tokens == counted <= available
+    assert kept == sorted(kept)
+    assert [blocks[row].id for row in kept] == selection.kept_ids
+    assert all(len({row in kept for row in unit}) == 1 for unit in units_of(blocks))
+    reasons = [entry["reason"] for entry in selection.to_dict()["blocks"]]
+    for row, block in enumerate(blocks):
+        if block.type is ContextType.SYSTEM:
+            assert reasons[row] == "pinned"
+        assert selection.explain(block.id).startswith(block.type.name)
+    users = [row for row, block in enumerate(blocks) if block.type is ContextType.USER]
+    assert set(users[-1:]) <= set(kept)
+    fell = {dropped.id: dropped.reason for dropped in selection.dropped}
+    assert len(fell) + len(kept) == len(blocks)
+    for unit in units_of(blocks):
+        if fell.get(blocks[unit[0]].id) == "budget":
+            rows = sorted([*kept, *unit])
+            assert total_of(render)([blocks[row] for row in rows]) > available, "it would have fitted"
+
+
+@given(blocks=block_lists())
+def test_a_look_changes_nothing(blocks):
+    before = [repr(block) for block in blocks]
+    with suppress(BudgetExceededError):
+        prune(blocks, 60)
+    assert [repr(block) for block in blocks] == before
+
+
+def test_the_same_bytes_in_every_process():
+    program = """
+import json, sys
+from pycontext import ContextBlock, ContextType, prune
+kinds = list(ContextType)
+blocks = [ContextBlock(f"b{i}", f"text {i % 7} " * (i % 5), (i * 37 % 11) / 10, kinds[i % 6], {"k": "v"}, i % 3)
+          for i in range(300)]
+for policy in ("relevance", "recent"):
+    for render in ("openai", "text"):
+        selection = prune(blocks, 1500, policy=policy, render=render)
+        print(json.dumps(selection.to_dict()), selection.text(), json.dumps(selection.messages()))
+"""
+    outputs = set()
+    for seed in ("0", "1", "4711"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+        outputs.add(done.stdout)
+    assert len(outputs) == 1
+    assert len(outputs.pop()) > 1000
+
+
+# The cases of the design that break at least one widely used library each.
+
+
+def exchange(ids, results, content=None):
+    calls = [{"id": id, "type": "function", "function": {"name": "lookup", "arguments": "{}"}} for id in ids]
+    tools = [{"role": "tool", "tool_call_id": id, "content": text} for id, text in zip(ids, results, strict=False)]
+    return [{"role": "assistant", "content": content, "tool_calls": calls}, *tools]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_four_parallel_calls_cut_in_the_middle(policy):
+    chat = [
+        {"role": "system", "content": "You help."},
+        {"role": "user", "content": "first"},
+        *exchange(["a", "b", "c", "d"], ["word " * 100] * 4),
+        {"role": "user", "content": "next"},
+    ]
+    selection = prune(to_blocks(chat), 450, policy=policy)
+    assert [message["role"] for message in selection.messages()] == ["system", "user", "user"]
+    assert prune(to_blocks(chat), 600, policy=policy).messages() == chat
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_last_exchange_is_too_large(policy):
+    chat = [
+        {"role": "system", "content": "You help."},
+        {"role": "user", "content": "look it up"},
+        *exchange(["a"], ["word " * 5_800]),
+    ]
+    with pytest.raises(BudgetExceededError) as caught:
+        prune(to_blocks(chat), 1_000, policy=policy)
+    assert caught.value.blockers == ["m3"]
+    assert caught.value.needed > 5_800
+    assert "'m3'" in str(caught.value)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_large_exchange_falls_when_the_user_went_on(policy):
+    chat = [
+        {"role": "system", "content": "You help."},
+        {"role": "user", "content": "look it up"},
+        *exchange(["a"], ["word " * 5_800]),
+        {"role": "user", "content": "never mind"},
+    ]
+    selection = prune(to_blocks(chat), 1_000, policy=policy)
+    assert selection.kept_ids == ["m0", "m1", "m4"]
+    assert [(d.id, d.reason) for d in selection.dropped] == [("m2", "budget"), ("m3", "unit")]
+    assert selection.dropped[1].detail == "m2"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_system_prompt_alone_is_too_large(policy):
+    chat = [{"role": "system", "content": "rule " * 3_400}, {"role": "user", "content": "hi"}]
+    with pytest.raises(BudgetExceededError) as caught:
+        prune(to_blocks(chat), 500, policy=policy)
+    assert caught.value.blockers == ["m0"]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_result_without_a_call_falls(policy):
+    chat = [{"role": "user", "content": "hi"}, {"role": "tool", "tool_call_id": "gone", "content": "x"}]
+    selection = prune(to_blocks(chat), 120, policy=policy)
+    assert selection.messages() == chat[:1]
+    (dropped,) = selection.dropped
+    assert (dropped.reason, dropped.detail) == ("orphan", "the call is not in the input")
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_the_last_turn_is_a_result(policy):
+    chat = [
+        {"role": "system", "content": "You help."},
+        {"role": "user", "content": "old " * 400},
+        {"role": "assistant", "content": "ok"},
+        {"role": "user", "content": "look it up"},
+        *exchange(["a"], ["word " * 200]),
+    ]
+    selection = prune(to_blocks(chat), 500, policy=policy)
+    assert selection.messages() == [chat[0], chat[2], chat[3], chat[4], chat[5]]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_a_pending_call_stays_and_an_abandoned_one_falls(policy):
+    pending = [{"role": "user", "content": "go"}, *exchange(["a", "b"], ["first"])]
+    assert prune(to_blocks(pending), 200, policy=policy).messages() == pending
+    abandoned = [*pending, {"role": "user", "content": "stop"}]
+    selection = prune(to_blocks(abandoned), 200, policy=policy)
+    assert selection.messages() == [abandoned[0], abandoned[3]]
+    assert selection.dropped[0].detail == "1 of 2 results are in the input"
+
+
+def test_repeated_ids_of_calls_pair_by_occurrence():
+    chat = [
+        {"role": "user", "content": "one"},
+        *exchange(["same"], ["word " * 300]),
+        {"role": "user", "content": "two"},
+        *exchange(["same"], ["short"]),
+        {"role": "user", "content": "three"},
+    ]
+    selection = prune(to_blocks(chat), 120)
+    assert selection.messages() == [chat[0], *chat[3:]]
+
+
+def test_our_own_text_fed_back_cannot_forge_a_header():
+    blocks = to_blocks([{"role": "system", "content": "rules"}, {"role": "user", "content": "hi"}])
+    text = prune(blocks, 100, render="text").text()
+    again = prune([ContextBlock("k", text, 0.5, ContextType.KNOWLEDGE)], 100, render="text").text()
+    assert again == "[KNOWLEDGE]\n\\[SYSTEM]\nrules\n\n\\[USER]\nhi"
+
+
+# What a caller may write.
+
+
+def test_a_query_needs_a_scorer_and_a_scorer_a_query():
+    with pytest.raises(ValidationError, match="query needs a scorer"):
+        prune([], 10, query="what")
+    with pytest.raises(ValidationError, match="scorer needs a query"):
+        prune([], 10, scorer=object())
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"render": "html"}, "render 'html' is not one of openai, text"),
+        ({"policy": "best"}, "policy 'best' is not one of relevance, recent"),
+        ({"counter": "gpt2"}, "counter 'gpt2' is not one of o200k_base, cl100k_base"),
+        ({"pin": ["nobody"]}, "pin 'nobody' is not the id of a block"),
+    ],
+)
+def test_a_name_that_is_not_known_is_refused_with_those_that_are(options, words):
+    with pytest.raises(ValidationError) as caught:
+        prune([ContextBlock("a", "x", 0.5, ContextType.USER)], 10, **options)
+    assert words in str(caught.value)
+
+
+def test_blocks_may_come_in_a_package_or_a_set():
+    blocks = [ContextBlock(f"b{i}", f"word {i}", 0.5, ContextType.MEMORY, timestamp=i) for i in range(20)]
+    expected = prune(blocks, 60).to_dict()
+    assert prune(tuple(blocks), 60).to_dict() == expected
+    assert prune(iter(blocks), 60).to_dict() == expected
+    assert prune(BlockSet(blocks), 60).to_dict() == expected
+    assert prune(ContextPackage("s", "a", blocks), Budget(100, reserve_output=30, overhead=10)).to_dict() == expected
+
+
+def test_kept_blocks_are_the_callers_own():
+    blocks = [ContextBlock("a", "x", 0.5, ContextType.USER), ContextBlock("b", "y", 0.5, ContextType.AGENT)]
+    assert all(kept is block for kept, block in zip(prune(blocks, 100).kept, blocks, strict=True))
+
+
+def test_another_counter_counts_again_and_given_counts_are_believed():
+    text = "naïve café " * 10
+    blocks = [ContextBlock("a", text, 0.5, ContextType.USER)]
+    assert blocks[0].token_count == tiktoken_count(text)
+    for name in ("o200k_base", "cl100k_base"):
+        assert prune(blocks, 1000, counter=name).tokens == tiktoken_count(text, name) + 7
+        assert prune(BlockSet(blocks), 1000, counter=name).tokens == tiktoken_count(text, name) + 7
+    blocks[0].token_count = 5
+    assert prune(blocks, 1000).tokens == 5 + 7
+
+
+def test_references_to_a_dropped_copy_name_the_one_that_stays():
+    blocks = [
+        ContextBlock("old", "the fact", 0.1, ContextType.MEMORY),
+        ContextBlock("new", "the fact", 0.9, ContextType.MEMORY),
+        ContextBlock("u", "so?", 0.5, ContextType.USER, references=["old", "elsewhere"]),
+    ]
+    selection = prune(blocks, 100)
+    assert selection.kept[1].references == ["new", "elsewhere"]
+    assert blocks[2].references == ["old", "elsewhere"]
+
+
+def test_strange_references_are_legal_and_inert():
+    blocks = [
+        ContextBlock("a", "x", 0.5, ContextType.MEMORY, references=["a", "b", "nowhere"]),
+        ContextBlock("b", "y", 0.5, ContextType.MEMORY, references=["a"]),
+    ]
+    assert prune(blocks, 100).kept_ids == ["a", "b"]
+
+
+def test_nothing_in_nothing_out():
+    selection = prune([], 1)
+    assert (selection.tokens, selection.kept, selection.messages(), selection.text()) == (0, [], [], "")
+    assert json.dumps(selection.to_dict())
