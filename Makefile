@@ -67,6 +67,6 @@ need:
 	$(PIP) $(TEST_TOOLS)
 	@touch $@
 
-.venv/bench: .venv/build
+.venv/bench: .venv/test
 	$(PIP) $(BENCH_TOOLS)
 	@touch $@

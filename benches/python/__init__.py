@@ -1,0 +1,1 @@
+"""What is measured through the Python API."""
