@@ -26,6 +26,7 @@ BENCHES = {
     "count": count.run,
 }
 PAGE = ROOT / "benches" / "README.md"
+README = ROOT / "README.md"
 HEADINGS = ["job", "ours", "other", "time of other", "ratio", "required"]
 
 
@@ -60,7 +61,8 @@ def main() -> int:
         fits = framing.fit()
         console.print(framing_table(fits))
     PAGE.write_text(page(rows, notes, fits), encoding="utf-8")
-    console.print(f"kept in {PAGE.relative_to(ROOT)}")
+    README.write_text(with_table(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
+    console.print(f"kept in {PAGE.relative_to(ROOT)} and {README.relative_to(ROOT)}")
     failed = any(row.met is False for row in rows)
     return 1 if failed else 0
 
@@ -78,9 +80,8 @@ def cells(row: Row) -> list[str]:
 
 
 def seconds(spread: Spread) -> str:
-    for unit, scale in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
-        if spread.median * scale >= 1:
-            break
+    units = (("s", 1), ("ms", 1e3), ("µs", 1e6))
+    unit, scale = next((pair for pair in units if spread.median * pair[1] >= 1), units[-1])
     return f"{spread.median * scale:.3g} {unit} ({spread.low * scale:.3g}-{spread.high * scale:.3g})"
 
 
@@ -115,16 +116,16 @@ def page(rows: list[Row], notes: list[str], fits: dict[str, framing.Fit]) -> str
     parts = [
         "# Benchmarks",
         "",
-        "Written by `make bench`, never by hand. Times are medians with quartiles in parentheses; all runners of a job",
-        "take turns in the same process or, for commands, as whole processes; the ratio is the median of the rounds' own",
-        "ratios. Both sides are checked for the same result, or for what they keep of it, before they are timed.",
+        "Written by `make bench`, never by hand. Times are medians with quartiles in parentheses; all runners of a",
+        "job take turns in one process or, for commands, as whole processes; the ratio is the median of the rounds'",
+        "own ratios. Both sides are checked for the same result, or for what they keep of it, before they are timed.",
         "",
         *machine(),
         "",
         markdown(HEADINGS, [cells(row) for row in rows]),
         "",
-        "`same contract` is plain Python that keeps units, pins, duplicates and reasons; `minimal` only fits the budget;",
-        "`article` is the algorithm of the article. Only the first gives the same result as ours.",
+        "`same contract` is plain Python that keeps units, pins, duplicates and reasons, and gives the same result;",
+        "`minimal` only fits the budget; `article` is the algorithm of the article, flaws included.",
         "",
         "What the outputs of the prune commands kept:",
         "",
@@ -140,6 +141,16 @@ def page(rows: list[Row], notes: list[str], fits: dict[str, framing.Fit]) -> str
             markdown(FRAMING_HEADINGS, framing_cells(fits)),
         ]
     return "\n".join(parts) + "\n"
+
+
+def with_table(readme: str, rows: list[Row]) -> str:
+    """The README with the rows that have a requirement, and one of each other job, between its two marks."""
+    start, end = "<!-- bench: written by `make bench` -->", "<!-- /bench -->"
+    before, _, rest = readme.partition(start)
+    _, _, after = rest.partition(end)
+    shown = [row for row in rows if row.required or row.other in ("same contract", "tiktoken")]
+    lines = [cells(row)[:5] for row in shown]
+    return f"{before}{start}\n\n{markdown(HEADINGS[:5], lines)}\n\n{end}{after}"
 
 
 def markdown(headings: list[str], lines: list[list[str]]) -> str:

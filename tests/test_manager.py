@@ -398,6 +398,69 @@ def test_no_add_is_lost_under_threads():
     assert manager.sessions[session].version == 1201
 
 
+def test_a_block_is_in_the_session_that_is_there_or_its_add_fails():
+    manager = ContextManager(max_tokens=10**6)
+    lost = []
+
+    def add(thread):
+        for i in range(400):
+            block_id = f"{thread}-{i}"
+            try:
+                manager.add_context("s", "note", MEMORY, block_id=block_id)
+            except UnknownSessionError:
+                continue
+            try:
+                manager.get_block("s", block_id)
+            except (UnknownSessionError, UnknownBlockError):
+                lost.append(block_id)
+
+    def replace():
+        for version in range(100):
+            data = manager.export_session("s")
+            data["version"] += 1
+            try:
+                manager.import_session(data)
+            except ConflictError:
+                # Somebody added meanwhile: what they added is here and was not replaced.
+                continue
+            assert manager.sessions["s"].version > version
+
+    manager.create_session("agent", session_id="s")
+    threads = [threading.Thread(target=add, args=(n,)) for n in range(3)] + [threading.Thread(target=replace)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert lost == []
+    assert len(ids(manager, "s")) == 1200
+
+
+def test_adding_while_sessions_come_and_go_raises_nothing_else():
+    manager = ContextManager(max_tokens=200)
+    wrong = []
+
+    def add():
+        for i in range(500):
+            try:
+                manager.add_context("s", f"note {i} " * 5, MEMORY)
+            except UnknownSessionError:
+                pass
+            except Exception as error:  # noqa: BLE001  # whatever else it is, it is wrong
+                wrong.append(error)
+
+    def come_and_go():
+        for _ in range(200):
+            manager.create_session("agent", session_id="s")
+            manager.delete_session("s")
+
+    threads = [threading.Thread(target=add) for _ in range(3)] + [threading.Thread(target=come_and_go)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
 def test_the_default_timestamp_is_now():
     manager = ContextManager()
     session = session_of(manager, "x")

@@ -1,6 +1,6 @@
 """The article's algorithm, in our own words: drop the least relevant until the rest fits 80 % of the budget.
 
-Its flaws are kept (it pops from the front, loses the order, knows no units): it is a baseline for time, not for results.
+Its flaws are kept (it pops from the front, loses the order, knows no units): a baseline for time, not for results.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a LangChain user writes for `pycontext prune`: trim_messages with a tiktoken counter, conversation by conversation.
+"""What a LangChain user writes for `pycontext prune`: trim_messages with a tiktoken counter, one by one.
 
 Run as a program: IN.jsonl BUDGET OUT.jsonl [plain|remember]. `remember` keeps the count of each message, because
 trim_messages asks for the same messages again and again; `plain` is the counter as the documentation shows it.

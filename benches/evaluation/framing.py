@@ -1,4 +1,4 @@
-"""The framing model against recorded usage: by how much the provider's own count rose in each step of a conversation."""
+"""The framing model against recorded usage: by how much the provider's count rose in each step."""
 
 from __future__ import annotations
 

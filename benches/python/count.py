@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+import tiktoken
+
 from benches.data import missing, read_jsonl, tiktoken_cache
 from benches.frame import Row, compare, race
 from pycontext import count_tokens_batch
@@ -16,8 +18,6 @@ def run() -> tuple[list[Row], list[str]]:
     if problem := missing(SOURCE):
         return [], [f"count: {problem}"]
     os.environ["TIKTOKEN_CACHE_DIR"] = str(tiktoken_cache())
-    import tiktoken
-
     encoding = tiktoken.get_encoding("o200k_base")
     texts = [m["content"] for line in read_jsonl(SOURCE) for m in line["messages"][1:] if m["content"]]
     if count_tokens_batch(texts).tolist() != [len(encoding.encode_ordinary(text)) for text in texts]:

@@ -44,35 +44,36 @@ def blocks_of(size: int, seed: int) -> list[ContextBlock]:
 
 
 def run() -> tuple[list[Row], list[str]]:
-    rows = []
-    for size, rounds in SIZES.items():
-        # Other blocks in every round, so that nothing is found again.
-        inputs = [blocks_of(size, seed) for seed in range(min(rounds, 8))]
-        budgets = [int(sum(block.token_count + 5 for block in blocks) * share) for blocks in inputs for share in (0.5,)]
-        for blocks, budget in zip(inputs, budgets, strict=True):
-            check(blocks, budget)
-        repeat = max(1, 2_000 // size)
+    return [row for size, rounds in SIZES.items() for row in measure(size, rounds)], []
 
-        def runner(function: Callable[[list[ContextBlock], int], Any]) -> Callable[[int], None]:
-            def run_all(number: int) -> None:
-                blocks, budget = inputs[number % len(inputs)], budgets[number % len(inputs)]
-                for step in range(repeat):
-                    function(blocks, budget - step)
 
-            return run_all
+def measure(size: int, rounds: int) -> list[Row]:
+    # Other blocks in every round and another budget in every call, so that nothing is found again.
+    inputs = [blocks_of(size, seed) for seed in range(8)]
+    budgets = [sum(block.token_count + 5 for block in blocks) // 2 for blocks in inputs]
+    for blocks, budget in zip(inputs, budgets, strict=True):
+        check(blocks, budget)
+    repeat = max(1, 2_000 // size)
 
-        times = race(
-            {
-                "pycontext": runner(lambda blocks, budget: prune(blocks, budget).indices),
-                "same contract": runner(contract.prune),
-                "minimal": runner(minimal.prune),
-                "article": runner(article.prune),
-            },
-            rounds,
-        )
-        each = {name: [value / repeat for value in values] for name, values in times.items()}
-        rows += compare(f"prune a list of {size:,} blocks", each, ours="pycontext")
-    return rows, []
+    def runner(function: Callable[[list[ContextBlock], int], Any]) -> Callable[[int], None]:
+        def run_all(number: int) -> None:
+            blocks, budget = inputs[number % len(inputs)], budgets[number % len(inputs)]
+            for step in range(repeat):
+                function(blocks, budget - step)
+
+        return run_all
+
+    times = race(
+        {
+            "pycontext": runner(lambda blocks, budget: prune(blocks, budget).indices),
+            "same contract": runner(contract.prune),
+            "minimal": runner(minimal.prune),
+            "article": runner(article.prune),
+        },
+        rounds,
+    )
+    each = {name: [value / repeat for value in values] for name, values in times.items()}
+    return compare(f"prune a list of {size:,} blocks", each, ours="pycontext")
 
 
 def check(blocks: list[ContextBlock], budget: int) -> None:

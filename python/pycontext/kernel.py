@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
 from pycontext import _core
 from pycontext.counter import EncodingCounter, TokenCounter, count_with
 from pycontext.errors import BudgetExceededError, ContextError, PluginError
@@ -14,6 +12,7 @@ from pycontext.messages.openai import to_blocks
 from pycontext.selection import Selection
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from pycontext.block import ContextBlock
@@ -118,6 +117,8 @@ def count_costs(columns: _core.Columns, counter: TokenCounter, render: str) -> N
 
 def formatter_costs(formatter: Formatter, blocks: Iterable[ContextBlock]) -> NDArray[np.uint32]:
     """Ask a formatter for the cost of every block and check what it says."""
+    import numpy as np  # noqa: PLC0415  # takes longer to import than all of this package
+
     name = type(formatter).__name__
     costs = []
     for block in blocks:

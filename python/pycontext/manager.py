@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from threading import Lock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
+from weakref import WeakKeyDictionary
 
 from pycontext.block import ContextBlock, ContextType, now_ms
 from pycontext.budget import Budget, check_tokens
@@ -70,8 +72,9 @@ class ContextManager:
         self.counter: Final = get_counter(counter) if isinstance(counter, str) else counter
         self.policy: Final = Policy.of(policy)
         self._sessions: dict[str, ContextPackage] = {}
-        self._originals: dict[str, Originals] = {}
-        # Guards the two dicts; each session has a lock of its own for its blocks.
+        self._originals: WeakKeyDictionary[ContextPackage, Originals] = WeakKeyDictionary()
+        # Guards which sessions there are; each session has a lock of its own for its blocks. Whoever holds both took
+        # that of the session first.
         self._lock: Final = Lock()
 
     @property
@@ -96,8 +99,7 @@ class ContextManager:
         with self._lock:
             if package.session_id in self._sessions:
                 raise ValidationError(f"session_id {package.session_id!r:.40} is the id of a session")
-            self._sessions[package.session_id] = package
-            self._originals[package.session_id] = Originals()
+            self._enter(package, Originals())
         return package.session_id
 
     def delete_session(self, session_id: str) -> None:
@@ -106,9 +108,8 @@ class ContextManager:
         Raises:
             UnknownSessionError: there is no such session.
         """
-        with self._lock:
-            self._package(session_id)
-            del self._sessions[session_id], self._originals[session_id]
+        with self._held(session_id), self._lock:
+            del self._sessions[session_id]
 
     def add_context(
         self,
@@ -144,9 +145,8 @@ class ContextManager:
             ValidationError: a field is outside its limits; nothing was added.
             BudgetExceededError: this block and those that must stay can never fit; nothing was added.
         """
-        package = self._package(session_id)
         new_id = str(uuid.uuid4()) if block_id is None else block_id
-        with package.lock:
+        with self._held(session_id) as package:
             blocks = package.blocks
             revision = blocks.revision
             blocks.add(
@@ -216,8 +216,7 @@ class ContextManager:
         pin: Iterable[str] = (),
     ) -> Selection:
         """Choose as `select` does, and remove from the session what falls; `get_block` still finds it."""
-        package = self._package(session_id)
-        with package.lock:
+        with self._held(session_id) as package:
             selection = self.select(
                 session_id, budget, policy=policy, query=query, scorer=scorer, render=render, pin=pin
             )
@@ -270,10 +269,9 @@ class ContextManager:
             UnknownSessionError: there is no such session.
             UnknownBlockError: the session has no such block and remembers none.
         """
-        package = self._package(session_id)
-        with package.lock:
+        with self._held(session_id) as package:
             row = package.blocks.find(block_id)
-            found = self._originals[session_id].get(block_id) if row is None else package.blocks[row]
+            found = self._originals[package].get(block_id) if row is None else package.blocks[row]
         if found is None:
             raise UnknownBlockError(f"session {session_id!r:.40} has no block {block_id!r:.40}")
         return found
@@ -287,12 +285,11 @@ class ContextManager:
             UnknownSessionError: there is no such session.
             UnknownBlockError: the session has no such block and remembers none.
         """
-        package = self._package(session_id)
-        with package.lock:
+        with self._held(session_id) as package:
             block = self.get_block(session_id, block_id)
             row = package.blocks.find(block_id)
             if row is None:
-                self._originals[session_id].take(block_id)
+                self._originals[package].take(block_id)
             else:
                 del package.blocks[row]
         return block
@@ -337,24 +334,41 @@ class ContextManager:
             selection = package.blocks.prune(self.max_tokens, policy=self._with_threshold(None), render="text")
             originals.put(_fallen(package, selection))
             package.blocks.keep(selection)
-        with self._lock:
+        while True:
             known = self._sessions.get(package.session_id)
-            if known is not None and package.version <= known.version:
-                raise ConflictError(
-                    f"session {package.session_id!r:.40}: version {package.version} does not exceed "
-                    f"{known.version}, which is here",
-                    known.version,
-                    package.version,
-                )
-            self._sessions[package.session_id] = package
-            self._originals[package.session_id] = originals
-        return package.session_id
+            # With the lock of the session that is here, nobody can add to it after its version was compared.
+            with nullcontext() if known is None else known.lock, self._lock:
+                if self._sessions.get(package.session_id) is not known:
+                    continue
+                if known is not None and package.version <= known.version:
+                    raise ConflictError(
+                        f"session {package.session_id!r:.40}: version {package.version} does not exceed "
+                        f"{known.version}, which is here",
+                        known.version,
+                        package.version,
+                    )
+                self._enter(package, originals)
+                return package.session_id
+
+    def _enter(self, package: ContextPackage, originals: Originals) -> None:
+        self._originals[package] = originals
+        self._sessions[package.session_id] = package
 
     def _package(self, session_id: str) -> ContextPackage:
         try:
             return self._sessions[session_id]
         except (KeyError, TypeError):
             raise UnknownSessionError(f"session {session_id!r:.40} does not exist") from None
+
+    @contextmanager
+    def _held(self, session_id: str) -> Iterator[ContextPackage]:
+        """Hold the lock of a session, and be sure that it is still the session when the lock is there."""
+        while True:
+            package = self._package(session_id)
+            with package.lock:
+                if self._sessions.get(session_id) is package:
+                    yield package
+                    return
 
     def _with_threshold(self, policy: Policy | str | None) -> Policy:
         chosen = self.policy if policy is None else Policy.of(policy)
@@ -372,7 +386,7 @@ class ContextManager:
         self._apply(package, selection)
 
     def _apply(self, package: ContextPackage, selection: Selection) -> None:
-        self._originals[package.session_id].put(_fallen(package, selection))
+        self._originals[package].put(_fallen(package, selection))
         package.blocks.keep(selection)
 
 

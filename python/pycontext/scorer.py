@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-import numpy as np
-
 from pycontext.errors import PluginError
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from pycontext.blockset import BlockSet
@@ -30,6 +29,8 @@ def score_with(scorer: Scorer, query: str, blocks: BlockSet) -> NDArray[np.float
     Raises:
         PluginError: it raised, or did not return one number from 0 to 1 for every block.
     """
+    import numpy as np  # noqa: PLC0415  # takes longer to import than all of this package
+
     name = type(scorer).__name__
     try:
         scores = np.ascontiguousarray(scorer.score(query, blocks), dtype=np.float64)

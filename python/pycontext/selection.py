@@ -96,7 +96,7 @@ class Selection:
     def kept_ids(self) -> list[str]:
         """Ids of the blocks that stay, in their original order."""
         ids = self._ids
-        return [ids[row] for row in self.indices.tolist()]
+        return [ids[row] for row in self._chosen.rows()]
 
     @property
     def kept(self) -> list[ContextBlock]:
@@ -104,7 +104,7 @@ class Selection:
 
         The caller's own objects where the input was a list of them, else new ones.
         """
-        rows = self.indices.tolist()
+        rows = self._chosen.rows()
         if self._source is None:
             blocks = [restore(self._chosen.get(row)) for row in rows]
         else:
@@ -122,7 +122,7 @@ class Selection:
     @property
     def dropped(self) -> list[Dropped]:
         """The blocks that fall, in their original order, each with its reason."""
-        costs = self._chosen.costs().tolist()
+        costs = self._chosen.costs()
         return [
             Dropped(self._ids[row], Reason(code), detail, costs[row])
             for row, (code, detail) in enumerate(self._reasons)
@@ -161,7 +161,7 @@ class Selection:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the receipt as stable JSON: the numbers, then every block with its reason and tokens."""
-        costs = self._chosen.costs().tolist()
+        costs = self._chosen.costs()
         targeted = (Reason.DUPLICATE, Reason.UNIT)
         return {
             "policy": self.policy,
@@ -182,7 +182,7 @@ class Selection:
         }
 
     def __repr__(self) -> str:
-        kept, total = len(self.indices), len(self._ids)
+        kept, total = len(self._chosen.rows()), len(self._ids)
         return f"<Selection: {kept} of {total} blocks, {self.tokens} of {self.available} tokens>"
 
     @cached_property

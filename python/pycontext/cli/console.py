@@ -7,12 +7,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, BinaryIO, TextIO
-
-from rich.console import Console, RenderableType
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from pycontext.selection import Reason
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 __all__ = ["WORDS", "Report", "clip", "progress"]
 
@@ -56,16 +56,27 @@ class Report:
         if self.as_json:
             print(json.dumps(values), file=self._summary, flush=True)
         else:
+            from rich.console import Console  # noqa: PLC0415  # only people need it
+
             Console(file=self._summary).print(table())
 
 
 @contextmanager
 def progress(stream: BinaryIO, label: str, *, hidden: bool) -> Iterator[Callable[[int], object]]:
     """Show how many bytes of a file are read, on standard error and only to people."""
-    console = Console(stderr=True)
-    if hidden or not console.is_terminal:
+    if hidden or not sys.stderr.isatty():
         yield lambda _: None
         return
+    from rich.console import Console  # noqa: PLC0415  # only people need it
+    from rich.progress import (  # noqa: PLC0415
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -73,7 +84,7 @@ def progress(stream: BinaryIO, label: str, *, hidden: bool) -> Iterator[Callable
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, transient=True) as bar:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         size = os.fstat(stream.fileno()).st_size if stream is not sys.stdin.buffer else None
         task = bar.add_task(label, total=size or None)
         yield lambda n: bar.advance(task, n)

@@ -126,7 +126,7 @@ def _traces_table(jobs: list[_Job], budget: int, load_ms: float, width: int) -> 
     for job in jobs:
         table.add_row(
             clip(job.name, max(width - 62, 12)),
-            f"{len(job.blocks)} → {len(job.selection.indices)}",
+            f"{len(job.blocks)} → {len(job.selection.kept_ids)}",
             f"{job.tokens:,} → {job.selection.tokens:,}",
             f"{1 - job.selection.tokens / job.tokens:.0%}",
             f"{job.count_ms:.1f} ms",

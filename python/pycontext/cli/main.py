@@ -6,13 +6,16 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Final
 
-from pycontext.cli import count, demo, inspect, prune
 from pycontext.cli.conversations import BadLineError
 from pycontext.cli.exits import Exit
 from pycontext.errors import ContextError, ValidationError
 
 __all__ = ["main"]
+
+COMMANDS: Final = ("prune", "inspect", "count", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,9 +27,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "were bad, 1 anything else.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (prune, inspect, count, demo):
-        command.add_parser(commands)
-    args = parser.parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    # Only the command that runs is imported: tables take longer to import than a small file takes to prune.
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        import_module(f"pycontext.cli.{name}").add_parser(commands)
+    args = parser.parse_args(words)
     try:
         code: Exit = args.run(args)
         sys.stdout.flush()

@@ -14,9 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from rich.table import Table
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from pycontext.budget import Budget
 from pycontext.cli.console import WORDS, Report, progress
@@ -27,7 +25,12 @@ from pycontext.errors import BudgetExceededError
 from pycontext.policy import Policy
 from pycontext.selection import Reason, Selection
 
+if TYPE_CHECKING:
+    from rich.table import Table
+
 __all__ = ["add_parser", "run"]
+
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -78,7 +81,7 @@ class Tally:
     def take(self, before: int, selection: Selection, messages: int) -> None:
         """Count a conversation that fits."""
         self.messages_before += messages
-        self.messages_after += len(selection.indices)
+        self.messages_after += len(selection.kept_ids)
         self.tokens_before += before
         self.tokens_after += selection.tokens
         self.estimated += not selection.exact
@@ -117,7 +120,7 @@ def run(args: argparse.Namespace) -> Exit:
             fields = _prune(conversation, budget, policy, tally, report, args)
             if fields is not None:
                 tally.written += 1
-                out.write(json.dumps(fields, ensure_ascii=False).encode() + b"\n")
+                out.write(_ENCODE(fields).encode() + b"\n")
     seconds = time.perf_counter() - started
     report.summary(lambda: _table(tally, budget, seconds), _values(tally, budget, policy, seconds))
     return Exit.PARTLY if tally.could_not_fit or tally.bad_lines else Exit.DONE
@@ -193,6 +196,8 @@ def _values(tally: Tally, budget: Budget, policy: Policy, seconds: float) -> dic
 
 
 def _table(tally: Tally, budget: Budget, seconds: float) -> Table:
+    from rich.table import Table  # noqa: PLC0415  # only people need it
+
     table = Table(title=f"Pruned to {budget.available:,} tokens", title_justify="left")
     table.add_column("")
     for heading in ("before", "after", "saved"):

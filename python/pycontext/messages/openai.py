@@ -44,6 +44,8 @@ _SCORE_OF_TYPE: Final = {
     ContextType.TOOL: 0.8,
 }
 _PREFIX: Final = "openai."
+# One encoder for all: json.dumps makes a new one in every call with options.
+_ENCODE: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 _ROLE: Final = "openai.role"
 _CONTENT: Final = "openai.content"
 _CALL_ID: Final = "openai.tool_call_id"
@@ -195,7 +197,7 @@ def _key(role: str, name: object) -> str:
 
 def _dump(key: str, value: object) -> str:
     try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _ENCODE(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise ValidationError(f"{key} {value!r:.40} is not JSON: {error}") from None
 

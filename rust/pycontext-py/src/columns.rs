@@ -1,9 +1,10 @@
 //! The columns behind a `BlockSet`.
 
+use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use numpy::PyArray1;
-use pycontext_core::count::Encoding;
+use pycontext_core::count::{Counter, Encoding};
 use pycontext_core::error::Fault;
 use pycontext_core::kind::Kind;
 use pyo3::exceptions::PyIndexError;
@@ -13,7 +14,7 @@ use pyo3::sync::MutexExt;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::block::{Fields, RawFields, placed, read};
-use crate::count::{count, encoding};
+use crate::count;
 use crate::error::{raise, refuse};
 use crate::table::Table;
 
@@ -38,16 +39,32 @@ impl Columns {
         locked.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tokens of a block: what it says itself, where that can be believed, else counted.
-    fn tokens(&self, py: Python<'_>, fields: &Fields, plugged: Option<u32>) -> PyResult<u32> {
-        match (fields.tokens(self.encoding), plugged, self.encoding) {
-            (Some(tokens), _, _) | (None, Some(tokens), _) => Ok(tokens),
-            (None, None, Some(encoding)) => Ok(count(py, encoding, &fields.content)),
-            (None, None, None) => {
-                let fault = Fault::new("token_count", "", "is not counted by the plug-in");
-                Err(refuse(py, fault))
-            }
-        }
+    /// Tokens of blocks: what they say themselves, where that can be believed, else counted; `plugged` has the
+    /// counts of a plug-in.
+    fn tokens(
+        &self,
+        py: Python<'_>,
+        blocks: &[Fields],
+        plugged: Option<&[u32]>,
+    ) -> PyResult<Vec<u32>> {
+        let known = blocks.iter().enumerate().map(|(i, block)| {
+            let counted = || plugged.and_then(|counts| counts.get(i).copied());
+            block.tokens(self.encoding).or_else(counted)
+        });
+        let known: Vec<Option<u32>> = known.collect();
+        let Some(encoding) = self.encoding else {
+            let all: Option<Vec<u32>> = known.into_iter().collect();
+            let fault = || Fault::new("token_count", "", "is not counted by the plug-in");
+            return all.ok_or_else(|| refuse(py, fault()));
+        };
+        let missing = || blocks.iter().zip(&known).filter(|(_, known)| known.is_none());
+        let bytes = missing().map(|(block, _)| block.content.len()).sum();
+        Ok(count::detached(py, bytes, || {
+            let count = |(block, known): (&Fields, &Option<u32>)| {
+                known.unwrap_or_else(|| encoding.count(&block.content))
+            };
+            blocks.iter().zip(&known).map(count).collect()
+        }))
     }
 }
 
@@ -58,7 +75,7 @@ impl Columns {
     fn new(py: Python<'_>, encoding: Option<&str>) -> PyResult<Self> {
         Ok(Self {
             table: Mutex::default(),
-            encoding: encoding.map(|name| self::encoding(py, name)).transpose()?,
+            encoding: encoding.map(|name| count::encoding(py, name)).transpose()?,
         })
     }
 
@@ -92,7 +109,7 @@ impl Columns {
         };
         let failed = |fault: Fault| raise(py, &placed(fault, None, &fields.id));
         let checked = fields.check()?.map_err(failed)?;
-        let tokens = self.tokens(py, &checked, None)?;
+        let tokens = self.tokens(py, slice::from_ref(&checked), None)?[0];
         let (row, metadata) = checked.into_row(tokens);
         let mut guard = self.lock(py);
         let table = Arc::make_mut(&mut guard);
@@ -105,16 +122,11 @@ impl Columns {
     #[pyo3(signature = (blocks, counts = None))]
     fn extend(&self, blocks: &Bound<'_, PyList>, counts: Option<Vec<u32>>) -> PyResult<()> {
         let py = blocks.py();
-        let mut rows = Vec::with_capacity(blocks.len());
-        let mut metadata = Vec::with_capacity(blocks.len());
-        for (i, block) in blocks.iter().enumerate() {
-            let fields = read(&block, Some(i))?;
-            let plugged = counts.as_ref().and_then(|counts| counts.get(i).copied());
-            let tokens = self.tokens(py, &fields, plugged)?;
-            let (row, kept) = fields.into_row(tokens);
-            rows.push(row);
-            metadata.push(kept);
-        }
+        let read_one = |(i, block): (usize, Bound<'_, PyAny>)| read(&block, Some(i));
+        let fields = blocks.iter().enumerate().map(read_one).collect::<PyResult<Vec<_>>>()?;
+        let tokens = self.tokens(py, &fields, counts.as_deref())?;
+        let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
+        let (rows, mut metadata): (Vec<_>, Vec<_>) = rows.unzip();
         let mut guard = self.lock(py);
         let table = Arc::make_mut(&mut guard);
         let added = table.columns.extend(rows);
@@ -135,7 +147,8 @@ impl Columns {
     fn set(&self, row: usize, block: &Bound<'_, PyAny>, count: Option<u32>) -> PyResult<bool> {
         let py = block.py();
         let fields = read(block, None)?;
-        let tokens = self.tokens(py, &fields, count)?;
+        let plugged = count.as_slice();
+        let tokens = self.tokens(py, slice::from_ref(&fields), Some(plugged))?[0];
         let mut guard = self.lock(py);
         check_row(&guard, row)?;
         if guard.columns.tokens()[row] == tokens && guard.is_same(py, row, &fields)? {

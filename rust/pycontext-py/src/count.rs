@@ -19,13 +19,9 @@ pub fn encoding(py: Python<'_>, name: &str) -> PyResult<Encoding> {
         .ok_or_else(|| unknown(py, "encoding", name, Encoding::ALL.map(Encoding::name)))
 }
 
-/// Counts `text`; a long one without the interpreter.
-pub fn count(py: Python<'_>, encoding: Encoding, text: &str) -> u32 {
-    if text.len() < DETACH_BYTES {
-        encoding.count(text)
-    } else {
-        py.detach(|| encoding.count(text))
-    }
+/// Counts `bytes` of text; many of them without the interpreter.
+pub fn detached<R: Send>(py: Python<'_>, bytes: usize, count: impl FnOnce() -> R + Send) -> R {
+    if bytes < DETACH_BYTES { count() } else { py.detach(count) }
 }
 
 /// Count the tokens of a text exactly: the length of tiktoken's `encode_ordinary`.
@@ -35,7 +31,7 @@ pub fn count_tokens(text: &Bound<'_, PyAny>, encoding: &str) -> PyResult<u32> {
     let py = text.py();
     let encoding = self::encoding(py, encoding)?;
     let text = backed(text, "text").map_err(|fault| refuse(py, fault))?;
-    Ok(count(py, encoding, &text))
+    Ok(detached(py, text.len(), || encoding.count(&text)))
 }
 
 /// Count the tokens of many texts in one call, one uint32 a text.
@@ -56,7 +52,9 @@ pub fn count_tokens_batch<'py>(
         let text = backed(&text?, &format!("texts[{i}]")).map_err(|fault| refuse(py, fault))?;
         all.push(text);
     }
-    let counts = py.detach(|| all.iter().map(|text| encoding.count(text)).collect());
+    let bytes = all.iter().map(|text| text.len()).sum();
+    let count_all = || all.iter().map(|text| encoding.count(text)).collect();
+    let counts = detached(py, bytes, count_all);
     Ok(PyArray1::from_vec(py, counts))
 }
 

@@ -31,6 +31,11 @@ impl Selection {
 #[pymethods]
 impl Selection {
     /// Rows that stay, in order.
+    fn rows(&self) -> Vec<u32> {
+        self.chosen.kept.clone()
+    }
+
+    /// Rows that stay, in order, as an array.
     fn indices<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
         PyArray1::from_iter(py, self.chosen.kept.iter().map(|row| i64::from(*row)))
     }
@@ -66,8 +71,8 @@ impl Selection {
     }
 
     /// Tokens of every block as rendered, in order.
-    fn costs<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
-        PyArray1::from_slice(py, &self.chosen.costs)
+    fn costs(&self) -> Vec<u32> {
+        self.chosen.costs.clone()
     }
 
     /// One sentence about the block of that id.
