@@ -17,6 +17,7 @@ from rich.table import Table
 from benches.data import ROOT, missing
 from benches.evaluation import framing
 from benches.frame import Row, Spread
+from benches.plot import prune_by_size
 from benches.python import add_context, count, prune_command, prune_list
 
 BENCHES = {
@@ -26,7 +27,9 @@ BENCHES = {
     "count": count.run,
 }
 PAGE = ROOT / "benches" / "README.md"
+PLOT = ROOT / "benches" / "prune_list.svg"
 README = ROOT / "README.md"
+FRAMING = ROOT / "docs" / "framing.md"
 HEADINGS = ["job", "ours", "other", "time of other", "ratio", "required"]
 
 
@@ -60,9 +63,13 @@ def main() -> int:
     else:
         fits = framing.fit()
         console.print(framing_table(fits))
+    prune_by_size(rows, PLOT)
     PAGE.write_text(page(rows, notes, fits), encoding="utf-8")
-    README.write_text(with_table(README.read_text(encoding="utf-8"), rows), encoding="utf-8")
-    console.print(f"kept in {PAGE.relative_to(ROOT)} and {README.relative_to(ROOT)}")
+    if fits:
+        table = markdown(FRAMING_HEADINGS, framing_cells(fits))
+        FRAMING.write_text(between_marks(FRAMING.read_text(encoding="utf-8"), table), encoding="utf-8")
+    README.write_text(between_marks(README.read_text(encoding="utf-8"), short_table(rows)), encoding="utf-8")
+    console.print(f"kept in {', '.join(str(path.relative_to(ROOT)) for path in (PAGE, PLOT, README, FRAMING))}")
     failed = any(row.met is False for row in rows)
     return 1 if failed else 0
 
@@ -127,30 +134,30 @@ def page(rows: list[Row], notes: list[str], fits: dict[str, framing.Fit]) -> str
         "`same contract` is plain Python that keeps units, pins, duplicates and reasons, and gives the same result;",
         "`minimal` only fits the budget; `article` is the algorithm of the article, flaws included.",
         "",
+        "![time of a prune against the number of blocks](prune_list.svg)",
+        "",
         "What the outputs of the prune commands kept:",
         "",
         *[f"- {note.removeprefix('prune command, ')}" for note in notes],
     ]
     if fits:
-        parts += [
-            "",
-            "## The framing model on recorded usage",
-            "",
-            "Per step, our count of the new messages against the rise of the provider's prompt tokens.",
-            "",
-            markdown(FRAMING_HEADINGS, framing_cells(fits)),
-        ]
+        parts += ["", "How well the framing model fits recorded usage is in [docs/framing.md](../docs/framing.md)."]
     return "\n".join(parts) + "\n"
 
 
-def with_table(readme: str, rows: list[Row]) -> str:
-    """The README with the rows that have a requirement, and one of each other job, between its two marks."""
-    start, end = "<!-- bench: written by `make bench` -->", "<!-- /bench -->"
-    before, _, rest = readme.partition(start)
-    _, _, after = rest.partition(end)
+def short_table(rows: list[Row]) -> str:
+    """The rows that have a requirement, and one of each other job."""
     shown = [row for row in rows if row.required or row.other in ("same contract", "tiktoken")]
-    lines = [cells(row)[:5] for row in shown]
-    return f"{before}{start}\n\n{markdown(HEADINGS[:5], lines)}\n\n{end}{after}"
+    return markdown(HEADINGS[:5], [cells(row)[:5] for row in shown])
+
+
+def between_marks(text: str, table: str) -> str:
+    """The page with the table between its two marks."""
+    start, end = "<!-- written by `make bench` -->", "<!-- end -->"
+    before, found, rest = text.partition(start)
+    if not found or end not in rest:
+        raise SystemExit(f"a page has lost its marks {start} and {end}")
+    return f"{before}{start}\n\n{table}\n\n{end}{rest.partition(end)[2]}"
 
 
 def markdown(headings: list[str], lines: list[list[str]]) -> str:

@@ -25,6 +25,7 @@ def test_the_positional_order_is_the_articles():
     assert isinstance(package.blocks, BlockSet)
     assert uuid.UUID(make().trace_id)
     assert make().version == 1
+    assert make().counter == "o200k_base"
 
 
 def test_metrics_are_always_those_of_the_blocks():
@@ -122,6 +123,7 @@ def test_counts_of_another_counter_are_not_believed():
     data = make("naïve café").to_dict()
     data["blocks"][0]["token_count"] = 99
     assert ContextPackage.from_dict(data).metrics.total_tokens == 99
+    assert ContextPackage.from_dict(data, counts="recount").metrics.total_tokens < 10
     assert ContextPackage.from_dict(data, counter="cl100k_base").metrics.total_tokens < 10
     assert ContextPackage.from_dict(data, counter="cl100k_base").to_dict()["counter"] == "cl100k_base"
 

@@ -319,8 +319,7 @@ class ContextManager:
         """
         if trust not in ("peer", "self"):
             raise ValidationError(f"trust {trust!r:.40} is not one of peer, self")
-        recounted = {**data, "counter": ""} if isinstance(data, Mapping) else data
-        package = ContextPackage.from_dict(recounted, counter=self.counter)
+        package = ContextPackage.from_dict(data, counter=self.counter, counts="recount")
         package.calculate_metrics(self.max_tokens)
         if trust == "peer":
             for i, block in enumerate(package.blocks):
@@ -406,7 +405,7 @@ def _package_writer(package: ContextPackage, formatter: Callable[[ContextPackage
             selection.kept,
             version=package.version,
             trace_id=package.trace_id,
-            counter=package.counter,
+            counter=package.blocks.counter,
         )
         return formatter(copy)
 

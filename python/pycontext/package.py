@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from threading import RLock
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pycontext._core import check_id
 from pycontext.block import ContextBlock, ContextType, now_ms, restore
@@ -108,9 +108,9 @@ class ContextPackage:
             self._first_version = version + 1 - new.revision
 
     @property
-    def counter(self) -> TokenCounter:
-        """What counts the tokens."""
-        return self._blocks.counter
+    def counter(self) -> str:
+        """Name of what counts the tokens; the counter itself is `blocks.counter`."""
+        return self._blocks.counter.name
 
     @property
     def version(self) -> int:
@@ -167,23 +167,27 @@ class ContextPackage:
                 },
                 "version": self.version,
                 "trace_id": self.trace_id,
-                "counter": self.counter.name,
+                "counter": self.counter,
                 **deepcopy(self._unknown),
             }
 
     @classmethod
     def from_dict(
-        cls, data: Mapping[str, Any], *, strict: bool = False, counter: str | TokenCounter | None = None
+        cls,
+        data: Mapping[str, Any],
+        *,
+        strict: bool = False,
+        counter: str | TokenCounter | None = None,
+        counts: Literal["believe", "recount"] = "believe",
     ) -> ContextPackage:
         """Make a package of what `to_dict` wrote.
-
-        Token counts are believed if the counter is the one that the dict names, else counted again.
 
         Args:
             data: the dict; missing `metadata`, `timestamp`, `token_count` and `references` mean what they mean in
                 `ContextBlock`, and a missing `version` means 1.
             strict: True refuses keys that are not known, False keeps them for `to_dict`.
             counter: what counts tokens; None for the one that the dict names.
+            counts: "believe" takes the token counts of the dict if its counter is the same, "recount" none.
 
         Raises:
             ValidationError: a key is missing, not known (strict), or its value is outside its limits.
@@ -201,7 +205,7 @@ class ContextPackage:
         items = _need("package", values, "blocks")
         if not isinstance(items, list | tuple):
             raise ValidationError(f"blocks {items!r:.40} is {type(items).__name__}, not a list")
-        believed = named == package.counter.name
+        believed = counts == "believe" and named == package.counter
         package._blocks.extend([_block(i, item, believed, strict) for i, item in enumerate(items)])
         package._first_version = package._first_version - 1 if items else package._first_version
         for block, item in zip(package._blocks, items, strict=True):

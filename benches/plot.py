@@ -1,0 +1,43 @@
+"""The picture beside the table: time of a prune against the number of blocks, with quartiles."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib as mpl
+
+from benches.frame import Row, Spread
+
+mpl.use("svg")
+# Text as text, and no random ids: the same numbers give the same file.
+mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pycontext", "font.size": 9})
+
+
+def prune_by_size(rows: list[Row], target: Path) -> None:
+    """Draw the rows of `prune a list of N blocks`."""
+    from matplotlib import pyplot as plt  # noqa: PLC0415  # after the backend is chosen
+
+    lines: defaultdict[str, dict[int, Spread]] = defaultdict(dict)
+    for row in rows:
+        if found := re.fullmatch(r"prune a list of ([\d,]+) blocks", row.job):
+            size = int(found[1].replace(",", ""))
+            lines["pycontext"][size] = row.ours
+            lines[row.other][size] = row.theirs
+    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    for name, points in lines.items():
+        sizes = sorted(points)
+        medians = [points[size].median * 1e6 for size in sizes]
+        low = [(points[size].median - points[size].low) * 1e6 for size in sizes]
+        high = [(points[size].high - points[size].median) * 1e6 for size in sizes]
+        is_ours = name == "pycontext"
+        axes.errorbar(
+            sizes, medians, [low, high], label=name, marker="o", capsize=2, linewidth=2 if is_ours else 1,
+            color="C3" if is_ours else None,
+        )  # fmt: skip
+    axes.set(xscale="log", yscale="log", xlabel="blocks in a plain list, token counts given", ylabel="µs a prune")
+    axes.grid(visible=True, which="major", alpha=0.3)
+    axes.legend()
+    figure.savefig(target, format="svg", metadata={"Date": None})
+    plt.close(figure)
