@@ -42,15 +42,8 @@ bench: .venv/wheel .venv/bench ## measure, print one table, keep it in benches/R
 clean: ## remove all that was made
 	rm -rf .venv .cache target
 
-# One line a missing tool, and nothing done.
 need:
-	@command -v cargo >/dev/null 2>&1 || { echo "missing: Rust 1.95 or newer (https://rustup.rs)" >&2; exit 1; }
-	@command -v cc >/dev/null 2>&1 || { echo "missing: a C compiler (apt-get install gcc)" >&2; exit 1; }
-	@test -n "$(PYTHON)" || { echo "missing: Python 3.11 or newer (apt-get install python3 python3-venv)" >&2; exit 1; }
-	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
-		|| { echo "missing: venv for $(PYTHON) (apt-get install python3-venv)" >&2; exit 1; }
-	@cargo --version | awk '{ split($$2, v, "."); exit !(v[1] > 1 || v[2] >= 95) }' \
-		|| { echo "too old: $$(cargo --version), 1.95 is needed (rustup update stable)" >&2; exit 1; }
+	@.ci/need "$(PYTHON)"
 
 .venv/build: constraints.txt Makefile | need
 	$(PYTHON) -m venv .venv

@@ -1,4 +1,4 @@
-"""Runs every benchmark, prints one table, and keeps it in benches/README.md with the machine that made it."""
+"""Runs every benchmark, prints one table, and keeps it in the pages that show measurements, with the machine."""
 
 from __future__ import annotations
 
@@ -26,52 +26,81 @@ BENCHES = {
     "prune a list": prune_list.run,
     "count": count.run,
 }
+RECORDED = ("conversations/airline.jsonl", "usage/gpt-4.1-mini.jsonl")
+
 PAGE = ROOT / "benches" / "README.md"
 PLOT = ROOT / "benches" / "prune_list.svg"
 README = ROOT / "README.md"
 FRAMING = ROOT / "docs" / "framing.md"
+
 HEADINGS = ["job", "ours", "other", "time of other", "ratio", "required"]
+FRAMING_HEADINGS = ["steps that add", "steps", "recorded tokens", "ours", "exact", "undercounted", "over"]
+
+INTRODUCTION = """\
+# Benchmarks
+
+Written by `make bench`, never by hand. Times are medians with quartiles in parentheses. All runners of a job take
+turns, in one process or as whole processes; a ratio is the median of the rounds' own ratios, and says how much faster
+ours is, or how long it takes against the other. Where the other is to give the same result (`same contract`, tiktoken),
+that is checked first; what the prune commands keep of their input is listed below.
+
+The recorded conversations are not in the repository: `PYCONTEXT_DATA` says where they are, `../shared/data` unless set.
+Without them `make bench` measures what it can and writes nothing.
+"""
+
+EXPLANATION = """\
+`same contract` is plain Python that keeps units, pins, duplicates and reasons, and gives the same result; `minimal`
+only fits the budget; `article` is the algorithm of the article, flaws included. Blocks of a list have their counts.
+
+![time of a prune against the number of blocks](prune_list.svg)
+
+What the outputs of the prune commands kept:
+"""
 
 
 def main() -> int:
     rows: list[Row] = []
     notes: list[str] = []
     console = Console(width=max(Console().width, 130))
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)
-    ) as bar:
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
         for name, run in BENCHES.items():
-            task = bar.add_task(name)
+            task = bar.add_task(name, total=1)
             found, said = run()
             rows += found
             notes += said
-            bar.update(task, completed=1, total=1)
-    table = Table(
-        title="medians (quartiles); ratio: median (quartiles) of the rounds, other over ours", title_justify="left"
-    )
+            bar.advance(task)
+    table = Table(title="medians (quartiles)", title_justify="left")
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("job", "other", "required") else "right")
     for row in rows:
-        style = {True: "green", False: "bold red", None: None}[row.met]
-        table.add_row(*cells(row), style=style)
+        table.add_row(*cells(row), style={True: "green", False: "bold red", None: None}[row.met])
     console.print(table)
     for note in notes:
         console.print(note, highlight=False)
-    fits, problem = {}, missing("usage/gpt-4.1-mini.jsonl")
-    if problem:
-        console.print(f"framing: {problem}")
+    if problem := missing(*RECORDED):
+        console.print(f"nothing was written, because rows would be missing: {problem}")
     else:
         fits = framing.fit()
         console.print(framing_table(fits))
+        keep(rows, notes, fits)
+        console.print(f"kept in {', '.join(str(path.relative_to(ROOT)) for path in (PAGE, PLOT, README, FRAMING))}")
+    return 1 if any(row.met is False for row in rows) else 0
+
+
+def keep(rows: list[Row], notes: list[str], fits: dict[str, framing.Fit]) -> None:
+    """Write the pages that hold measurements."""
     prune_by_size(rows, PLOT)
-    PAGE.write_text(page(rows, notes, fits), encoding="utf-8")
-    if fits:
-        table = markdown(FRAMING_HEADINGS, framing_cells(fits))
-        FRAMING.write_text(between_marks(FRAMING.read_text(encoding="utf-8"), table), encoding="utf-8")
-    README.write_text(between_marks(README.read_text(encoding="utf-8"), short_table(rows)), encoding="utf-8")
-    console.print(f"kept in {', '.join(str(path.relative_to(ROOT)) for path in (PAGE, PLOT, README, FRAMING))}")
-    failed = any(row.met is False for row in rows)
-    return 1 if failed else 0
+    kept = [f"- {note.removeprefix('prune command, ')}" for note in notes]
+    parts = [INTRODUCTION, *machine(), "", markdown(HEADINGS, [cells(row) for row in rows]), "", EXPLANATION, *kept]
+    PAGE.write_text("\n".join(parts) + "\n", encoding="utf-8")
+    shown = [row for row in rows if row.required or row.other in ("same contract", "tiktoken")]
+    tables = {
+        README: markdown(HEADINGS[:5], [cells(row)[:5] for row in shown]),
+        FRAMING: markdown(FRAMING_HEADINGS, framing_cells(fits)),
+    }
+    for path, table in tables.items():
+        path.write_text(between_marks(path.read_text(encoding="utf-8"), table), encoding="utf-8")
 
 
 def cells(row: Row) -> list[str]:
@@ -81,7 +110,7 @@ def cells(row: Row) -> list[str]:
         seconds(row.ours),
         row.other,
         seconds(row.theirs),
-        f"{row.ratio.median:.2f}x ({row.ratio.low:.2f}-{row.ratio.high:.2f})",
+        f"{row.ratio.median:.2f}x {row.says} ({row.ratio.low:.2f}-{row.ratio.high:.2f})",
         row.required + verdict,
     ]
 
@@ -89,10 +118,13 @@ def cells(row: Row) -> list[str]:
 def seconds(spread: Spread) -> str:
     units = (("s", 1), ("ms", 1e3), ("µs", 1e6))
     unit, scale = next((pair for pair in units if spread.median * pair[1] >= 1), units[-1])
-    return f"{spread.median * scale:.3g} {unit} ({spread.low * scale:.3g}-{spread.high * scale:.3g})"
+    median, low, high = (number(value * scale) for value in (spread.median, spread.low, spread.high))
+    return f"{median} {unit} ({low}-{high})"
 
 
-FRAMING_HEADINGS = ["steps that add", "steps", "recorded tokens", "ours", "exact", "undercounted", "over"]
+def number(value: float) -> str:
+    """Three digits, without an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def framing_cells(fits: dict[str, framing.Fit]) -> list[list[str]]:
@@ -119,38 +151,6 @@ def framing_table(fits: dict[str, framing.Fit]) -> Table:
     return table
 
 
-def page(rows: list[Row], notes: list[str], fits: dict[str, framing.Fit]) -> str:
-    parts = [
-        "# Benchmarks",
-        "",
-        "Written by `make bench`, never by hand. Times are medians with quartiles in parentheses; all runners of a",
-        "job take turns in one process or, for commands, as whole processes; the ratio is the median of the rounds'",
-        "own ratios. Both sides are checked for the same result, or for what they keep of it, before they are timed.",
-        "",
-        *machine(),
-        "",
-        markdown(HEADINGS, [cells(row) for row in rows]),
-        "",
-        "`same contract` is plain Python that keeps units, pins, duplicates and reasons, and gives the same result;",
-        "`minimal` only fits the budget; `article` is the algorithm of the article, flaws included.",
-        "",
-        "![time of a prune against the number of blocks](prune_list.svg)",
-        "",
-        "What the outputs of the prune commands kept:",
-        "",
-        *[f"- {note.removeprefix('prune command, ')}" for note in notes],
-    ]
-    if fits:
-        parts += ["", "How well the framing model fits recorded usage is in [docs/framing.md](../docs/framing.md)."]
-    return "\n".join(parts) + "\n"
-
-
-def short_table(rows: list[Row]) -> str:
-    """The rows that have a requirement, and one of each other job."""
-    shown = [row for row in rows if row.required or row.other in ("same contract", "tiktoken")]
-    return markdown(HEADINGS[:5], [cells(row)[:5] for row in shown])
-
-
 def between_marks(text: str, table: str) -> str:
     """The page with the table between its two marks."""
     start, end = "<!-- written by `make bench` -->", "<!-- end -->"
@@ -166,14 +166,8 @@ def markdown(headings: list[str], lines: list[list[str]]) -> str:
 
 
 def machine() -> list[str]:
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.machine(),
-    )
+    models = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
     git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     rust = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=False).stdout.split()
     return [

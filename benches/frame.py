@@ -25,20 +25,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison.
-
-    `ratio` is the other's time over ours in the same round, unless `unit` says otherwise.
-    """
+    """One comparison: seconds of both, and their ratio in the same round, with what the ratio says."""
 
     job: str
     other: str
-    ours: Spread | None
-    theirs: Spread | None
+    ours: Spread
+    theirs: Spread
     ratio: Spread
+    says: str = "faster"
     required: str = ""
     met: bool | None = None
-    unit: str = "s"
-    note: str = ""
 
 
 def race(

@@ -306,7 +306,7 @@ def test_a_formatter_whose_costs_are_no_numbers_is_named():
 
     manager = ContextManager()
     session = session_of(manager, "a")
-    with pytest.raises(PluginError, match="formatter Wrong raised ValueError for the cost of 'b0'"):
+    with pytest.raises(PluginError, match="formatter Wrong said that 'b0' costs 'many', not a whole number"):
         manager.select(session, render=Wrong())
 
 

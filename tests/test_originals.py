@@ -27,5 +27,15 @@ def test_the_same_id_is_remembered_once_and_newest():
     assert len(originals) == 1
     originals.put([block("b", 6)])
     assert len(originals.get("a").content) == 4
-    assert originals.take("a").id == "a"
-    assert originals.take("a") is None
+    originals.forget("a")
+    originals.forget("a")
+    assert originals.get("a") is None
+
+
+def test_nobody_can_change_what_is_remembered():
+    originals = Originals(max_bytes=10)
+    originals.put([block("a", 6)])
+    originals.get("a").content = "x" * 100
+    assert originals.get("a").content == "x" * 6
+    originals.put([block("b", 4)])
+    assert len(originals) == 2, "the sum of sizes is right"

@@ -129,4 +129,4 @@ def test_counts_of_another_counter_are_not_believed():
 
 
 def test_a_package_says_what_it_is():
-    assert repr(make("x")) == "<ContextPackage s: version 1, 1 blocks>"
+    assert repr(make("x")) == "<ContextPackage s: 1 blocks>"

@@ -27,7 +27,7 @@ def test_the_example_runs_and_prints_what_it_says(code, capsys):
 def test_the_commands_are_targets_of_the_makefile():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    named = set(re.findall(r"make ([a-z]+)", README))
+    named = set(re.findall(r"^make ([a-z]+)", README, re.MULTILINE))
     assert named
     assert named <= targets
 

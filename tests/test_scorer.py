@@ -40,7 +40,7 @@ def test_relevance_weighs_the_blocks_own_score():
         ([[0.1, 0.2, 0.3, 0.4]], r"returned shape \(1, 4\) for 4 blocks"),
         ([0.1, 0.2, float("nan"), 0.4], r"returned nan for blocks\[2\], not 0 to 1"),
         ([0.1, 0.2, 0.3, 1.5], r"returned 1.5 for blocks\[3\], not 0 to 1"),
-        (["a", "b", "c", "d"], "raised ValueError"),
+        (["a", "b", "c", "d"], "returned <U1, not real numbers"),
         (RuntimeError("down"), "raised RuntimeError"),
     ],
 )

@@ -65,13 +65,24 @@ def units_of(messages: Messages) -> tuple[list[list[int]], int]:
     return list(units.values()), orphans
 
 
+def essence(message: dict[str, Any]) -> tuple[Any, ...]:
+    """A message without what a client library may write in another way: empty content, blanks of arguments, names."""
+    calls = [
+        (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
+        for call in message.get("tool_calls") or []
+    ]
+    return message["role"], message.get("content") or "", calls, message.get("tool_call_id")
+
+
 def rows_kept(before: Messages, after: Messages) -> list[int] | None:
     """Which rows of the input the output has, None when it is no part of the input in order."""
+    originals = [essence(message) for message in before]
     rows, start = [], 0
     for message in after:
-        while start < len(before) and before[start] != message:
+        wanted = essence(message)
+        while start < len(originals) and originals[start] != wanted:
             start += 1
-        if start == len(before):
+        if start == len(originals):
             return None
         rows.append(start)
         start += 1
@@ -97,6 +108,9 @@ def judge(source: Path, target: Path, budget: int) -> Counter[str]:
         if rows is None:
             found["order or content changed"] += 1
             continue
+        found["conversations with rewritten messages"] += any(
+            old[row] != message for row, message in zip(rows, new, strict=True)
+        )
         kept = set(rows)
         users = [row for row, message in enumerate(old) if message["role"] == "user"]
         systems = [row for row, message in enumerate(old) if message["role"] == "system"]

@@ -53,11 +53,12 @@ def run() -> tuple[list[Row], list[str]]:
     each = [Spread.of([value / ADDS for value in values]) for values in (long, short)]
     return [
         Row(
-            f"add_context on {SIZES[1]:,} blocks over {SIZES[0]}",
-            f"session of {SIZES[0]}",
+            f"add_context to {SIZES[1]:,} blocks",
+            f"to {SIZES[0]} blocks",
             each[0],
             each[1],
             ratio,
+            says="as long",
             required=f"at most {LIMIT:g}x",
             met=ratio.median <= LIMIT,
         )

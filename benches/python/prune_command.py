@@ -44,6 +44,7 @@ def run() -> tuple[list[Row], list[str]]:
         "over budget by the framing model",
         "orphans",
         "order or content changed",
+        "conversations with rewritten messages",
         "system or last user lost",
         "room left unused",
     )

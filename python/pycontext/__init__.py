@@ -1,5 +1,6 @@
 """The context layer for multi-agent LLM systems: what goes into a prompt, within a budget that holds."""
 
+from pycontext._core import __version__
 from pycontext.block import ContextBlock, ContextType
 from pycontext.blockset import BlockSet, prune
 from pycontext.budget import Budget
@@ -44,10 +45,9 @@ __all__ = [
     "UnknownBlockError",
     "UnknownSessionError",
     "ValidationError",
+    "__version__",
     "count_tokens",
     "count_tokens_batch",
     "get_counter",
     "prune",
 ]
-
-__version__ = "0.1.0"

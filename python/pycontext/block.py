@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Final, cast
+from typing import Any, Final, Self, cast
 
 from pycontext._core import check_block
-from pycontext.counter import count_tokens
+from pycontext.counter import DEFAULT_ENCODING, ENCODINGS, count_tokens
 
 __all__ = ["ContextBlock", "ContextType"]
 
@@ -26,9 +26,23 @@ class ContextType(Enum):
 
 
 class Counted(int):
-    """A count that nobody gave: the default counter made it when somebody asked."""
+    """A count that a counter made and nobody gave: it is worth something for this text and this counter only.
 
-    __slots__ = ()
+    It goes with a block through copies, pickles and `dataclasses.replace`, and says there whether it still holds.
+    """
+
+    counter: str
+    content: str
+
+    def __new__(cls, count: int, counter: str, content: str) -> Self:
+        """Remember what was counted, and by which counter."""
+        self = super().__new__(cls, count)
+        self.counter = counter
+        self.content = content
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Counted, (int(self), self.counter, self.content)
 
 
 def now_ms() -> int:
@@ -36,7 +50,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@dataclass(slots=True, weakref_slot=True)
+@dataclass(slots=True, repr=False)
 class ContextBlock:
     """One typed piece of context.
 
@@ -77,25 +91,43 @@ class ContextBlock:
         self.metadata = dict(self.metadata)
         self.references = list(self.references)
 
+    def __repr__(self) -> str:
+        return (
+            f"ContextBlock(id={self.id!r}, content={self.content!r}, relevance_score={self.relevance_score!r}, "
+            f"type={self.type}, metadata={self.metadata!r}, timestamp={self.timestamp!r}, "
+            f"token_count={_count_slot.__get__(self)!r}, references={self.references!r})"
+        )
 
-# Two fields have a rule: writing the content forgets the count, and reading a count that is not there makes it. The
-# dataclass keeps its slots, and these properties stand before them; the core reads the slot of the count by its own
-# name, so that it can tell a count that was given from one that was only read.
+
+# Two fields have a rule: writing the content takes back a count that was given, and reading a count that does not hold
+# makes it. The dataclass keeps its slots, and these properties stand before them; the core reads the slot of the count
+# by its own name, so that it can tell a count that was given from one that some counter made.
 _content_slot: Final[Any] = ContextBlock.__dict__["content"]
 _count_slot: Final[Any] = ContextBlock.__dict__["token_count"]
 
 
 def _write_content(block: ContextBlock, content: str) -> None:
     _content_slot.__set__(block, content)
-    _count_slot.__set__(block, None)
+    if type(_raw_count(block)) is int:
+        _count_slot.__set__(block, None)
+
+
+def _raw_count(block: ContextBlock) -> int | None:
+    try:
+        return cast("int | None", _count_slot.__get__(block))
+    except AttributeError:
+        # The content is written before the count when a block is made.
+        return None
 
 
 def _read_count(block: ContextBlock) -> int:
-    count = _count_slot.__get__(block)
-    if count is None:
-        count = Counted(count_tokens(block.content))
-        _count_slot.__set__(block, count)
-    return int(count)
+    raw, content = _raw_count(block), block.content
+    if raw is not None and (not isinstance(raw, Counted) or raw.content == content):
+        return raw
+    counter = raw.counter if isinstance(raw, Counted) and raw.counter in ENCODINGS else DEFAULT_ENCODING
+    count = Counted(count_tokens(content, counter), counter, content)
+    _count_slot.__set__(block, count)
+    return count
 
 
 _attach: Final[Callable[[type, str, Any], None]] = setattr
@@ -106,13 +138,19 @@ _attach(ContextBlock, "token_count", property(_read_count, _count_slot.__set__))
 _TYPES: Final = tuple(ContextType)
 
 
-def has_given_count(block: ContextBlock) -> bool:
-    """Whether somebody gave the count of a block, rather than the default counter."""
-    return type(_count_slot.__get__(block)) is int
+def needs_count(block: ContextBlock, counter: str) -> bool:
+    """Whether a set that counts with `counter` has to count a block: no count was given, and none of its own holds."""
+    raw = _raw_count(block)
+    return raw is None or (isinstance(raw, Counted) and (raw.counter, raw.content) != (counter, block.content))
 
 
-def restore(fields: tuple[Any, ...]) -> ContextBlock:
-    """Make a block of fields that the core has checked: those of `ContextBlock`, the type by its number."""
+def restore(fields: tuple[Any, ...], counter: str | None = None) -> ContextBlock:
+    """Make a block of fields in the order of `ContextBlock`, the type by its number, without checking them.
+
+    Args:
+        fields: from the core, or on the way to it.
+        counter: name of the counter that made the count; None where somebody gave it.
+    """
     block = ContextBlock.__new__(ContextBlock)
     (
         block.id,
@@ -121,8 +159,9 @@ def restore(fields: tuple[Any, ...]) -> ContextBlock:
         number,
         block.metadata,
         block.timestamp,
-        block.token_count,
+        count,
         block.references,
     ) = fields
     block.type = _TYPES[number]
+    block.token_count = count if counter is None else Counted(count, counter, block.content)
     return block

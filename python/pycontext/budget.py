@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from pycontext.errors import ValidationError
+from pycontext.errors import ValidationError, shown
 
 __all__ = ["Budget"]
 
@@ -50,7 +50,7 @@ class Budget:
         return budget if isinstance(budget, Budget) else cls(budget)
 
 
-def check_tokens(name: str, value: object, *, least: int = 0) -> None:
-    """Raise `ValidationError` unless `value` is a whole number from `least` up."""
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _LARGEST:
-        raise ValidationError(f"{name} {value!r:.40} is not a whole number from {least} to {_LARGEST}")
+def check_tokens(name: str, value: object, *, least: int = 0, most: int = _LARGEST) -> None:
+    """Raise `ValidationError` unless `value` is a whole number from `least` to `most`."""
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise ValidationError(f"{name} {shown(value)} is not a whole number from {least} to {most}")

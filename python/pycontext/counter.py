@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from pycontext._core import count_tokens, count_tokens_batch
-from pycontext.errors import PluginError, ValidationError
+from pycontext.errors import PluginError, ValidationError, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,21 +18,26 @@ __all__ = [
     "ENCODINGS",
     "EncodingCounter",
     "TokenCounter",
+    "as_counter",
     "count_tokens",
     "count_tokens_batch",
     "count_with",
     "get_counter",
+    "whole_number",
 ]
 
 ENCODINGS: Final = ("o200k_base", "cl100k_base")
 DEFAULT_ENCODING: Final = "o200k_base"
+
+_LARGEST: Final = 2**32 - 1
 
 
 @runtime_checkable
 class TokenCounter(Protocol):
     """Counts tokens.
 
-    A plug-in is called in batches before the kernel runs, never from inside it.
+    A plug-in is called in batches, before the kernel runs and once after it for a rendered text; never from inside it.
+    It may be called while the set that it counts for is locked, and must not use that set.
     """
 
     @property
@@ -58,7 +64,7 @@ class EncodingCounter:
 
     def __init__(self, name: str) -> None:
         if not isinstance(name, str) or name not in ENCODINGS:
-            raise ValidationError(f"counter {name!r:.40} is not one of {', '.join(ENCODINGS)}")
+            raise ValidationError(f"counter {shown(name)} is not one of {', '.join(ENCODINGS)}")
         self.name: Final = name
 
     def count(self, text: str, /) -> int:
@@ -82,6 +88,17 @@ def get_counter(name: str) -> TokenCounter:
     return EncodingCounter(name)
 
 
+def as_counter(counter: str | TokenCounter) -> TokenCounter:
+    """Return a counter for what a caller may write: a name, or a plug-in.
+
+    Raises:
+        ValidationError: it is neither the name of a counter nor one itself.
+    """
+    if isinstance(counter, TokenCounter) and isinstance(counter.name, str) and counter.name:
+        return counter
+    return get_counter(counter)  # type: ignore[arg-type]  # which says what it should be
+
+
 def count_with(counter: TokenCounter, texts: Sequence[str]) -> list[int]:
     """Count with a plug-in and check what it returns.
 
@@ -90,13 +107,26 @@ def count_with(counter: TokenCounter, texts: Sequence[str]) -> list[int]:
     """
     if not texts:
         return []
+    name = f"counter {shown(counter.name)}"
     try:
-        counts = [int(count) for count in counter.count_batch(texts)]
+        counts = list(counter.count_batch(texts))
     except Exception as cause:
-        raise PluginError(f"counter {counter.name!r:.40} raised {type(cause).__name__}") from cause
+        raise PluginError(f"{name} raised {type(cause).__name__}") from cause
     if len(counts) != len(texts):
-        raise PluginError(f"counter {counter.name!r:.40} returned {len(counts)} counts for {len(texts)} texts")
-    for count in counts:
-        if not 0 <= count < 2**32:
-            raise PluginError(f"counter {counter.name!r:.40} returned {count}, not 0 to {2**32 - 1}")
-    return counts
+        raise PluginError(f"{name} returned {len(counts)} counts for {len(texts)} texts")
+    return [whole_number(f"{name} returned", count) for count in counts]
+
+
+def whole_number(what: str, value: object) -> int:
+    """A plug-in's number of tokens, which must be a whole number from 0 to 2**32 - 1.
+
+    Raises:
+        PluginError: it is not; `what` says who said it.
+    """
+    try:
+        number = -1 if isinstance(value, bool) else index(value)  # type: ignore[arg-type]  # raises for what has none
+    except TypeError:
+        number = -1
+    if not 0 <= number <= _LARGEST:
+        raise PluginError(f"{what} {shown(value)}, not a whole number from 0 to {_LARGEST}")
+    return number

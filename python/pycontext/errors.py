@@ -1,6 +1,7 @@
 """What the library refuses, and what it raises then.
 
-Every error is a `ContextError` and its message is one line; where a builtin exception fits, the error is one as well.
+What the library refuses is a `ContextError` with a message of one line; where a builtin exception fits, it is one as
+well. A position that a list does not have is an `IndexError`, as for any list.
 """
 
 from __future__ import annotations
@@ -71,3 +72,13 @@ class PrivilegeError(ContextError, ValueError):
 
 class PluginError(ContextError):
     """A counter, scorer or formatter raised or returned what it must not; the cause is chained."""
+
+
+def shown(value: object, width: int = 40) -> str:
+    """A rejected value as a message repeats it: its repr on one line, cut; never an error of its own."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # a repr can fail in any way: numbers too long, nesting too deep, a caller's own
+        text = f"<{type(value).__name__}>"
+    line = "".join(c if c.isprintable() else " " for c in text)
+    return line if len(line) <= width else line[: width - 1] + "…"

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from pycontext import _core
-from pycontext.counter import EncodingCounter, TokenCounter, count_with
-from pycontext.errors import BudgetExceededError, ContextError, PluginError
+from pycontext.counter import EncodingCounter, TokenCounter, count_with, whole_number
+from pycontext.errors import BudgetExceededError, ContextError, PluginError, ValidationError, shown
 from pycontext.messages.openai import to_blocks
 from pycontext.selection import Selection
 
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 Rendering = str | list[dict[str, Any]]
 Write = Callable[[Selection], Rendering]
 
-# Where a rendering needs more than the costs said, the kernel runs again with so much less: four times at most.
-_LOOKS: Final = 5
+RENDERS: Final = ("openai", "text")
+
+# Where a rendering needs more than the costs said, the kernel is given less and runs again, so often at most.
+_LOOKS: Final = 8
 
 
 def select(
@@ -40,10 +42,10 @@ def select(
     source: Sequence[ContextBlock] | None = None,
     name: str | None = None,
 ) -> Selection:
-    """Run the kernel over columns.
+    """Run the kernel over columns that nobody changes meanwhile.
 
     Args:
-        columns: the blocks.
+        columns: the blocks; a plug-in has counted what `render` needs.
         counter: what counted them.
         available: tokens that there are for the blocks.
         policy: how to choose.
@@ -56,35 +58,19 @@ def select(
         name: of the rendering, where `costs` are not those of `render`.
 
     Raises:
-        BudgetExceededError: the pinned blocks do not fit, or the rendering does not in five attempts.
-        ValidationError: `render` or a pin is not known.
+        BudgetExceededError: the pinned blocks do not fit.
+        ValidationError: a pin is not known.
         PluginError: a plug-in raised or returned what it must not.
     """
-    if costs is None:
-        count_costs(columns, counter, render)
     if write is None and render == "text" and not isinstance(counter, EncodingCounter):
         # That counts of pieces add up is known of the built-in encodings only.
         write = Selection.text
-    room, tokens = available, 0
-    for _ in range(_LOOKS):
-        try:
-            chosen = _core.prune(
-                columns,
-                room,
-                render,
-                policy.order,
-                policy.threshold,
-                policy.duplicates,
-                pins,
-                relevance,
-                costs,
-            )
-        except BudgetExceededError as error:
-            if room == available:
-                raise
-            needed = error.needed + available - room
-            raise _too_long(needed, available, error.blockers) from None
-        selection = Selection(
+
+    def run(room: int) -> Selection:
+        chosen = _core.prune(
+            columns, room, render, policy.order, policy.threshold, policy.duplicates, pins, relevance, costs
+        )
+        return Selection(
             chosen,
             policy=policy.name,
             render=render if name is None else name,
@@ -93,42 +79,74 @@ def select(
             exact=counter.exact,
             source=source,
         )
-        if write is None:
-            return selection
+
+    if write is None:
+        return run(available)
+    return _fit(run, write, counter, available)
+
+
+def _fit(run: Callable[[int], Selection], write: Write, counter: TokenCounter, available: int) -> Selection:
+    """Look for a room whose selection fits as written; the last look is at the pinned blocks alone.
+
+    What is written is taken to grow with what the costs said: the next room is what was used, times what there is, over
+    what it came to. So the room is never given back when the costs were too low, and shrinks in every look.
+    """
+    room = available
+    for look in range(_LOOKS):
+        if look == _LOOKS - 1:
+            room = 0
+        try:
+            selection = run(room)
+        except BudgetExceededError as error:
+            if room == available:
+                raise
+            # The pins need more than this look has: nothing smaller is left to try.
+            selection = run(error.needed)
+            room = 0
+        used = selection.tokens
         rendering = write(selection)
         tokens = _count(rendering, counter)
         if tokens <= available:
             return selection.rendered_as(rendering, tokens)
-        excess = tokens - available
-        # A rendering of twice the length or more exceeds by all there was: then the ratio says how much is left.
-        room = room - excess if excess < room else room * available // tokens
-        if room < 1:
+        if room == 0:
             break
-    raise _too_long(tokens, available, [])
+        room = max(min(used * available // tokens, used - 1), 0)
+    message = f"budget of {available} tokens: the rendering needs {tokens} and cannot be cut to fit"
+    raise BudgetExceededError(message, tokens, available, selection.kept_ids)
 
 
 def count_costs(columns: _core.Columns, counter: TokenCounter, render: str) -> None:
-    """Have a plug-in count what the costs of a rendering still need; built-in encodings count in Rust."""
-    if isinstance(counter, EncodingCounter):
-        return
-    texts = list(dict.fromkeys(_core.uncounted(columns, render)))
-    _core.set_counts(columns, render, dict(zip(texts, count_with(counter, texts), strict=True)))
+    """Have everything counted that the costs of a rendering still need.
+
+    Raises:
+        ValidationError: there is no such rendering.
+        PluginError: the counter raised or returned what it must not.
+    """
+    if not isinstance(render, str) or render not in RENDERS:
+        raise ValidationError(f"render {shown(render)} is not one of {', '.join(RENDERS)}")
+    if not isinstance(counter, EncodingCounter):
+        texts = list(dict.fromkeys(_core.uncounted(columns, render)))
+        _core.set_counts(columns, render, dict(zip(texts, count_with(counter, texts), strict=True)))
+    else:
+        _core.fill_costs(columns, render)
 
 
 def formatter_costs(formatter: Formatter, blocks: Iterable[ContextBlock]) -> NDArray[np.uint32]:
-    """Ask a formatter for the cost of every block and check what it says."""
+    """Ask a formatter for the cost of every block and check what it says.
+
+    Raises:
+        PluginError: it raised, or said what is no number of tokens.
+    """
     import numpy as np  # noqa: PLC0415  # takes longer to import than all of this package
 
-    name = type(formatter).__name__
+    name = f"formatter {type(formatter).__name__}"
     costs = []
     for block in blocks:
         try:
-            cost = int(formatter.cost(block))
+            cost = formatter.cost(block)
         except Exception as cause:
-            raise PluginError(f"formatter {name} raised {type(cause).__name__} for the cost of {block.id!r}") from cause
-        if not 0 <= cost < 2**32:
-            raise PluginError(f"formatter {name} said that {block.id!r} costs {cost}, not 0 to {2**32 - 1}")
-        costs.append(cost)
+            raise PluginError(f"{name} raised {type(cause).__name__} for the cost of {shown(block.id)}") from cause
+        costs.append(whole_number(f"{name} said that {shown(block.id)} costs", cost))
     return np.array(costs, dtype=np.uint32)
 
 
@@ -138,12 +156,19 @@ def writer(name: str, render: Callable[[Selection], object]) -> Write:
     def write(selection: Selection) -> Rendering:
         try:
             rendering = render(selection)
-        except ContextError:
-            raise
         except Exception as cause:
             raise PluginError(f"formatter {name} raised {type(cause).__name__}") from cause
-        if isinstance(rendering, str | list):
-            return rendering
+        try:
+            if isinstance(rendering, str):
+                rendering.encode()
+                return rendering
+            if isinstance(rendering, list):
+                to_blocks(rendering)
+                return rendering
+        except UnicodeEncodeError:
+            raise PluginError(f"formatter {name} returned a lone surrogate") from None
+        except ContextError as cause:
+            raise PluginError(f"formatter {name} returned a list that is no chat: {cause}") from cause
         raise PluginError(f"formatter {name} returned {type(rendering).__name__}, not str or a list of messages")
 
     return write
@@ -152,17 +177,9 @@ def writer(name: str, render: Callable[[Selection], object]) -> Write:
 def _count(rendering: Rendering, counter: TokenCounter) -> int:
     if isinstance(rendering, str):
         return count_with(counter, [rendering])[0]
-    if not isinstance(counter, EncodingCounter):
-        columns = _core.Columns(None)
-        blocks = to_blocks(rendering)
-        columns.extend(blocks, count_with(counter, [block.content for block in blocks]))
-        count_costs(columns, counter, "openai")
-    else:
-        columns = _core.Columns(counter.name)
-        columns.extend(to_blocks(rendering))
+    blocks = to_blocks(rendering)
+    is_plugin = not isinstance(counter, EncodingCounter)
+    columns = _core.Columns(None if is_plugin else counter.name, counter.name)
+    columns.extend(blocks, count_with(counter, [block.content for block in blocks]) if is_plugin else None)
+    count_costs(columns, counter, "openai")
     return _core.total_cost(columns, "openai")
-
-
-def _too_long(needed: int, available: int, blockers: list[str]) -> BudgetExceededError:
-    message = f"budget of {available} tokens: the rendering needs {needed} and cannot be cut to fit"
-    return BudgetExceededError(message, needed, available, blockers)

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from threading import Lock
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal
 from weakref import WeakKeyDictionary
 
 from pycontext.block import ContextBlock, ContextType, now_ms
 from pycontext.budget import Budget, check_tokens
-from pycontext.counter import DEFAULT_ENCODING, TokenCounter, get_counter
+from pycontext.counter import DEFAULT_ENCODING, TokenCounter, as_counter
 from pycontext.errors import (
     BudgetExceededError,
     ConflictError,
@@ -22,6 +21,7 @@ from pycontext.errors import (
     UnknownBlockError,
     UnknownSessionError,
     ValidationError,
+    shown,
 )
 from pycontext.formatter import Formatter
 from pycontext.kernel import Write, writer
@@ -69,7 +69,7 @@ class ContextManager:
         check_threshold("relevance_threshold", relevance_threshold)
         self.max_tokens: Final = max_tokens
         self.relevance_threshold: Final = relevance_threshold
-        self.counter: Final = get_counter(counter) if isinstance(counter, str) else counter
+        self.counter: Final = as_counter(counter)
         self.policy: Final = Policy.of(policy)
         self._sessions: dict[str, ContextPackage] = {}
         self._originals: WeakKeyDictionary[ContextPackage, Originals] = WeakKeyDictionary()
@@ -79,8 +79,8 @@ class ContextManager:
 
     @property
     def sessions(self) -> Mapping[str, ContextPackage]:
-        """The live packages by session id, read-only."""
-        return MappingProxyType(self._sessions)
+        """The live packages by session id, read-only; goes on while sessions come and go."""
+        return _Sessions(self._sessions)
 
     def create_session(self, agent_id: str, *, session_id: str | None = None) -> str:
         """Create an empty session and return its id.
@@ -98,7 +98,7 @@ class ContextManager:
         package.calculate_metrics(self.max_tokens)
         with self._lock:
             if package.session_id in self._sessions:
-                raise ValidationError(f"session_id {package.session_id!r:.40} is the id of a session")
+                raise ValidationError(f"session_id {shown(package.session_id)} is the id of a session")
             self._enter(package, Originals())
         return package.session_id
 
@@ -126,8 +126,8 @@ class ContextManager:
     ) -> str:
         """Append a block to a session and return its id.
 
-        Above 90 % of the budget the session is pruned to 80 %, and this block is not among those that fall unless its
-        score is below the threshold. What falls can be fetched with `get_block`.
+        Above 90 % of the budget the session is pruned to 80 %; this block is not among those that fall. What falls can
+        be fetched with `get_block`.
 
         Args:
             session_id: of the session.
@@ -146,7 +146,7 @@ class ContextManager:
             BudgetExceededError: this block and those that must stay can never fit; nothing was added.
         """
         new_id = str(uuid.uuid4()) if block_id is None else block_id
-        with self._held(session_id) as package:
+        with self._held(session_id) as package, package.blocks.settled():
             blocks = package.blocks
             revision = blocks.revision
             blocks.add(
@@ -159,12 +159,12 @@ class ContextManager:
                 token_count,
                 references,
             )
-            if blocks.total_cost("text") > self.max_tokens * _HIGH_MARK:
-                try:
+            try:
+                if blocks.total_cost("text") > self.max_tokens * _HIGH_MARK:
                     self._make_room(package, new_id)
-                except BudgetExceededError:
-                    blocks.undo_add(revision)
-                    raise
+            except BaseException:
+                blocks.undo_add(revision)
+                raise
         return new_id
 
     def select(
@@ -255,7 +255,7 @@ class ContextManager:
             )
         else:
             raise ValidationError(
-                f"formatter {formatter!r:.40} is {type(formatter).__name__}, not a Formatter or a function"
+                f"formatter {shown(formatter)} is {type(formatter).__name__}, not a Formatter or a function"
             )
         rendering = selection.rendering
         if not isinstance(rendering, str):
@@ -273,7 +273,7 @@ class ContextManager:
             row = package.blocks.find(block_id)
             found = self._originals[package].get(block_id) if row is None else package.blocks[row]
         if found is None:
-            raise UnknownBlockError(f"session {session_id!r:.40} has no block {block_id!r:.40}")
+            raise UnknownBlockError(f"session {shown(session_id)} has no block {shown(block_id)}")
         return found
 
     def remove_block(self, session_id: str, block_id: str) -> ContextBlock:
@@ -288,10 +288,9 @@ class ContextManager:
         with self._held(session_id) as package:
             block = self.get_block(session_id, block_id)
             row = package.blocks.find(block_id)
-            if row is None:
-                self._originals[package].take(block_id)
-            else:
+            if row is not None:
                 del package.blocks[row]
+            self._originals[package].forget(block_id)
         return block
 
     def export_session(self, session_id: str) -> dict[str, Any]:
@@ -318,21 +317,20 @@ class ContextManager:
             BudgetExceededError: the blocks that must stay do not fit.
         """
         if trust not in ("peer", "self"):
-            raise ValidationError(f"trust {trust!r:.40} is not one of peer, self")
+            raise ValidationError(f"trust {shown(trust)} is not one of peer, self")
         package = ContextPackage.from_dict(data, counter=self.counter, counts="recount")
         package.calculate_metrics(self.max_tokens)
         if trust == "peer":
             for i, block in enumerate(package.blocks):
                 if block.type is ContextType.SYSTEM:
                     raise PrivilegeError(
-                        f"blocks[{i}] {block.id!r:.40} is SYSTEM and comes from a peer; "
+                        f"blocks[{i}] {shown(block.id)} is SYSTEM and comes from a peer; "
                         'trust="self" takes one\'s own export'
                     )
         originals = Originals()
         if package.blocks.total_cost("text") > self.max_tokens:
-            selection = package.blocks.prune(self.max_tokens, policy=self._with_threshold(None), render="text")
-            originals.put(_fallen(package, selection))
-            package.blocks.keep(selection)
+            policy = self._with_threshold(None)
+            originals.put(package.blocks.keep(package.blocks.prune(self.max_tokens, policy=policy, render="text")))
         while True:
             known = self._sessions.get(package.session_id)
             # With the lock of the session that is here, nobody can add to it after its version was compared.
@@ -341,7 +339,7 @@ class ContextManager:
                     continue
                 if known is not None and package.version <= known.version:
                     raise ConflictError(
-                        f"session {package.session_id!r:.40}: version {package.version} does not exceed "
+                        f"session {shown(package.session_id)}: version {package.version} does not exceed "
                         f"{known.version}, which is here",
                         known.version,
                         package.version,
@@ -357,7 +355,7 @@ class ContextManager:
         try:
             return self._sessions[session_id]
         except (KeyError, TypeError):
-            raise UnknownSessionError(f"session {session_id!r:.40} does not exist") from None
+            raise UnknownSessionError(f"session {shown(session_id)} does not exist") from None
 
     @contextmanager
     def _held(self, session_id: str) -> Iterator[ContextPackage]:
@@ -385,14 +383,26 @@ class ContextManager:
         self._apply(package, selection)
 
     def _apply(self, package: ContextPackage, selection: Selection) -> None:
-        self._originals[package].put(_fallen(package, selection))
-        package.blocks.keep(selection)
+        self._originals[package].put(package.blocks.keep(selection))
 
 
-def _fallen(package: ContextPackage, selection: Selection) -> list[ContextBlock]:
-    """Copies of the blocks that a selection dropped and the package still has."""
-    rows = (package.blocks.find(dropped.id) for dropped in selection.dropped)
-    return [replace(package.blocks[row]) for row in rows if row is not None]
+class _Sessions(Mapping[str, ContextPackage]):
+    """A read-only view of sessions; iterates over those that there were when it began."""
+
+    def __init__(self, sessions: dict[str, ContextPackage]) -> None:
+        self._sessions = sessions
+
+    def __getitem__(self, session_id: str) -> ContextPackage:
+        return self._sessions[session_id]
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._sessions))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} sessions>"
 
 
 def _package_writer(package: ContextPackage, formatter: Callable[[ContextPackage], str]) -> Write:

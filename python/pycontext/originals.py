@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import replace
 
 from pycontext.block import ContextBlock
 
@@ -21,29 +22,30 @@ class Originals:
     def __init__(self, max_blocks: int = 10_000, max_bytes: int = 16 << 20) -> None:
         self._max_blocks = max_blocks
         self._max_bytes = max_bytes
-        self._blocks: OrderedDict[str, ContextBlock] = OrderedDict()
+        # With the size of each, so that nothing that happens to a block can spoil the sum.
+        self._blocks: OrderedDict[str, tuple[ContextBlock, int]] = OrderedDict()
         self._bytes = 0
 
     def put(self, blocks: Iterable[ContextBlock]) -> None:
-        """Remember blocks; the oldest are forgotten when there are too many."""
+        """Remember blocks that nobody else has; the oldest are forgotten when there are too many."""
         for block in blocks:
-            self.take(block.id)
-            self._blocks[block.id] = block
-            self._bytes += len(block.content.encode())
+            self.forget(block.id)
+            size = len(block.content.encode())
+            self._blocks[block.id] = block, size
+            self._bytes += size
         while len(self._blocks) > self._max_blocks or self._bytes > self._max_bytes:
-            _, oldest = self._blocks.popitem(last=False)
-            self._bytes -= len(oldest.content.encode())
+            _, (_, size) = self._blocks.popitem(last=False)
+            self._bytes -= size
 
     def get(self, block_id: str) -> ContextBlock | None:
-        """Return the block of that id, None where there is none."""
-        return self._blocks.get(block_id)
+        """Return a copy of the block of that id, None where there is none."""
+        found = self._blocks.get(block_id) if isinstance(block_id, str) else None
+        return None if found is None else replace(found[0])
 
-    def take(self, block_id: str) -> ContextBlock | None:
-        """Forget the block of that id and return it, None where there is none."""
-        block = self._blocks.pop(block_id, None)
-        if block is not None:
-            self._bytes -= len(block.content.encode())
-        return block
+    def forget(self, block_id: str) -> None:
+        """Forget the block of that id, if there is one."""
+        _, size = self._blocks.pop(block_id, (None, 0))
+        self._bytes -= size
 
     def __len__(self) -> int:
         return len(self._blocks)

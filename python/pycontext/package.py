@@ -15,12 +15,12 @@ from pycontext.block import ContextBlock, ContextType, now_ms, restore
 from pycontext.blockset import BlockSet
 from pycontext.budget import check_tokens
 from pycontext.counter import DEFAULT_ENCODING, TokenCounter, get_counter
-from pycontext.errors import ValidationError
+from pycontext.errors import ValidationError, shown
 
 __all__ = ["ContextMetrics", "ContextPackage"]
 
 # Letters, digits and a few marks: safe in a key of any store, in a path and in a log line.
-_SESSION_ID: Final = re.compile(r"[\w.@:+=~-]+")
+_SESSION_ID: Final = re.compile(r"\w[\w.@:+=~-]*")
 _PACKAGE_KEYS: Final = ("session_id", "agent_id", "blocks", "metrics", "version", "trace_id", "counter")
 _BLOCK_KEYS: Final = (
     "id", "content", "relevance_score", "type", "metadata", "timestamp", "token_count", "references"
@@ -45,23 +45,24 @@ class ContextMetrics:
 class ContextPackage:
     """The blocks of one session.
 
-    Attributes:
-        session_id: 1 to 256 bytes of letters, digits and `_ . @ : + = ~ -`.
-        agent_id: who owns the session, 1 to 256 bytes, no control characters.
-        trace_id: follows the session through handoffs.
-        lock: held by whoever changes the session; the blocks use the same.
-
     Args:
-        session_id: see above.
-        agent_id: see above.
+        session_id: 1 to 256 bytes of letters, digits and `_ . @ : + = ~ -`, the first one a letter, a digit or `_`.
+        agent_id: who owns the session, 1 to 256 bytes, no control characters.
         blocks: copied in.
         metrics: accepted because the article has it; metrics are always those of the blocks.
-        version: 1 or more; every change raises it.
-        trace_id: None for a new one.
+        version: 1 to 2**31; every change raises it.
+        trace_id: follows the session through handoffs; None for a new one.
         counter: what counts tokens.
+
+    Attributes:
+        session_id: fixed.
+        agent_id: may be written.
+        trace_id: may be written.
+        lock: held by whoever changes the session; the blocks use the same.
 
     Raises:
         ValidationError: a field is outside its limits.
+        PluginError: the counter raised or returned what it must not.
     """
 
     def __init__(
@@ -75,23 +76,39 @@ class ContextPackage:
         *,
         counter: str | TokenCounter = DEFAULT_ENCODING,
     ) -> None:
-        check_session_id(session_id)
-        check_id("agent_id", agent_id)
-        check_tokens("version", version, least=1)
-        if trace_id is None:
-            trace_id = str(uuid.uuid4())
-        check_id("trace_id", trace_id)
         del metrics
+        check_session_id(session_id)
+        check_tokens("version", version, least=1, most=2**31)
         self.session_id: Final = session_id
         self.agent_id = agent_id
-        self.trace_id = trace_id
-        self.lock: Final = RLock()
+        self.trace_id = str(uuid.uuid4()) if trace_id is None else trace_id
+        self.lock = RLock()
         self._max_tokens = 8192
-        self._blocks = BlockSet(blocks, counter=counter)
-        self._blocks.lock = self.lock
+        self._blocks = self._adopt(BlockSet(blocks, counter=counter))
         self._first_version = version - self._blocks.revision
         self._unknown: dict[str, Any] = {}
-        self._unknown_of_blocks: dict[str, dict[str, Any]] = {}
+        # Of blocks as they came: by id and timestamp, so that a new block of an old id gets nothing of it.
+        self._unknown_of_blocks: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def _adopt(self, blocks: BlockSet) -> BlockSet:
+        blocks.lock = self.lock
+        return blocks
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name in ("agent_id", "trace_id"):
+            check_id(name, value)
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._blocks.settled():
+            state = {name: value for name, value in vars(self).items() if name != "lock"}
+            return {**state, "_first_version": self.version}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, lock=RLock())
+        self._adopt(self._blocks)
+        # The state has the version itself: the loaded set begins to count its changes anew.
+        self._first_version -= self._blocks.revision
 
     @property
     def blocks(self) -> BlockSet:
@@ -100,11 +117,11 @@ class ContextPackage:
 
     @blocks.setter
     def blocks(self, blocks: Iterable[ContextBlock]) -> None:
-        with self.lock:
+        # Before the lock: the blocks may be those of another session, which has one of its own.
+        new = BlockSet(list(blocks), counter=self._blocks.counter)
+        with self._blocks.settled():
             version = self.version
-            new = BlockSet(list(blocks), counter=self._blocks.counter)
-            new.lock = self.lock
-            self._blocks = new
+            self._blocks = self._adopt(new)
             self._first_version = version + 1 - new.revision
 
     @property
@@ -140,26 +157,12 @@ class ContextPackage:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the package as JSON values, sharing nothing with it; keys that `from_dict` did not know are back."""
-        with self.lock:
-            blocks = [
-                {
-                    "id": block.id,
-                    "content": block.content,
-                    "relevance_score": block.relevance_score,
-                    "type": block.type.name,
-                    "metadata": dict(block.metadata),
-                    "timestamp": block.timestamp,
-                    "token_count": block.token_count,
-                    "references": list(block.references),
-                    **deepcopy(self._unknown_of_blocks.get(block.id, {})),
-                }
-                for block in self._blocks
-            ]
+        with self._blocks.settled():
             metrics = self.metrics
             return {
                 "session_id": self.session_id,
                 "agent_id": self.agent_id,
-                "blocks": blocks,
+                "blocks": [self._block_dict(fields) for fields in self._blocks.to_fields()],
                 "metrics": {
                     "total_tokens": metrics.total_tokens,
                     "context_saturation": metrics.context_saturation,
@@ -170,6 +173,20 @@ class ContextPackage:
                 "counter": self.counter,
                 **deepcopy(self._unknown),
             }
+
+    def _block_dict(self, fields: tuple[Any, ...]) -> dict[str, Any]:
+        id, content, score, kind, metadata, timestamp, tokens, references = fields
+        return {
+            "id": id,
+            "content": content,
+            "relevance_score": score,
+            "type": ContextType(kind).name,
+            "metadata": metadata,
+            "timestamp": timestamp,
+            "token_count": tokens,
+            "references": references,
+            **deepcopy(self._unknown_of_blocks.get((id, timestamp), {})),
+        }
 
     @classmethod
     def from_dict(
@@ -201,20 +218,23 @@ class ContextPackage:
             trace_id=values.get("trace_id"),
             counter=get_counter(named) if counter is None else counter,
         )
-        package._unknown = deepcopy(_unknown(data, _PACKAGE_KEYS))
         items = _need("package", values, "blocks")
         if not isinstance(items, list | tuple):
-            raise ValidationError(f"blocks {items!r:.40} is {type(items).__name__}, not a list")
+            raise ValidationError(f"blocks {shown(items)} is {type(items).__name__}, not a list")
         believed = counts == "believe" and named == package.counter
         package._blocks.extend([_block(i, item, believed, strict) for i, item in enumerate(items)])
-        package._first_version = package._first_version - 1 if items else package._first_version
-        for block, item in zip(package._blocks, items, strict=True):
-            if unknown := _unknown(item, _BLOCK_KEYS):
-                package._unknown_of_blocks[block.id] = deepcopy(unknown)
+        package._first_version = values.get("version", 1) - package._blocks.revision
+        try:
+            package._unknown = deepcopy(_unknown(data, _PACKAGE_KEYS))
+            for fields, item in zip(package._blocks.to_fields(), items, strict=True):
+                if unknown := _unknown(item, _BLOCK_KEYS):
+                    package._unknown_of_blocks[fields[0], fields[5]] = deepcopy(unknown)
+        except RecursionError:
+            raise ValidationError("package: a key that is not known is nested too deep") from None
         return package
 
     def __repr__(self) -> str:
-        return f"<ContextPackage {self.session_id}: version {self.version}, {len(self._blocks)} blocks>"
+        return f"<ContextPackage {self.session_id}: {len(self._blocks)} blocks>"
 
 
 def check_session_id(session_id: object) -> None:
@@ -222,7 +242,8 @@ def check_session_id(session_id: object) -> None:
     check_id("session_id", session_id)
     if not _SESSION_ID.fullmatch(str(session_id)):
         raise ValidationError(
-            f"session_id {session_id!r:.40} has a character other than letters, digits and _ . @ : + = ~ -"
+            f"session_id {shown(session_id)} is not made of letters, digits and _ . @ : + = ~ -, "
+            "or starts with one of the marks but _"
         )
 
 
@@ -233,7 +254,7 @@ def _block(index: int, item: object, believed: bool, strict: bool) -> ContextBlo
     name = _need(where, values, "type")
     if not isinstance(name, str) or name not in ContextType.__members__:
         valid = ", ".join(ContextType.__members__)
-        raise ValidationError(f"{where}.type {name!r:.40} is not one of {valid}")
+        raise ValidationError(f"{where}.type {shown(name)} is not one of {valid}")
     timestamp = values.get("timestamp")
     return restore(
         (
@@ -251,12 +272,12 @@ def _block(index: int, item: object, believed: bool, strict: bool) -> ContextBlo
 
 def _checked_keys(where: str, data: object, known: tuple[str, ...], strict: bool) -> Mapping[str, Any]:
     if not isinstance(data, Mapping):
-        raise ValidationError(f"{where} {data!r:.40} is {type(data).__name__}, not a dict")
+        raise ValidationError(f"{where} {shown(data)} is {type(data).__name__}, not a dict")
     for key in data:
         if not isinstance(key, str):
-            raise ValidationError(f"{where}: key {key!r:.40} is {type(key).__name__}, not str")
+            raise ValidationError(f"{where}: key {shown(key)} is {type(key).__name__}, not str")
         if strict and key not in known:
-            raise ValidationError(f"{where}: key {key!r:.40} is not one of {', '.join(known)}")
+            raise ValidationError(f"{where}: key {shown(key)} is not one of {', '.join(known)}")
     return data
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from pycontext.errors import ValidationError
+from pycontext.errors import ValidationError, shown
 
 __all__ = ["Policy"]
 
@@ -15,7 +15,7 @@ class Policy:
     """How the kernel chooses; a policy is data, and one kernel serves all.
 
     Pins go in first whatever the policy says. Then units are taken in its order, each one that still fits, so that
-    nothing is left out that would have fitted.
+    nothing is left out for want of room that would have fitted.
 
     Attributes:
         name: shown in receipts.
@@ -34,9 +34,9 @@ class Policy:
 
     def __post_init__(self) -> None:
         if self.order not in ("score", "time"):
-            raise ValidationError(f"order {self.order!r:.40} is not one of score, time")
+            raise ValidationError(f"order {shown(self.order)} is not one of score, time")
         if self.duplicates not in ("drop", "keep"):
-            raise ValidationError(f"duplicates {self.duplicates!r:.40} is not one of drop, keep")
+            raise ValidationError(f"duplicates {shown(self.duplicates)} is not one of drop, keep")
         check_threshold("threshold", self.threshold)
 
     @staticmethod
@@ -49,7 +49,7 @@ class Policy:
         try:
             return _BUILT_IN[name]
         except (KeyError, TypeError):
-            raise ValidationError(f"policy {name!r:.40} is not one of {', '.join(_BUILT_IN)}") from None
+            raise ValidationError(f"policy {shown(name)} is not one of {', '.join(_BUILT_IN)}") from None
 
     @classmethod
     def of(cls, policy: Policy | str | None) -> Policy:
@@ -60,7 +60,7 @@ class Policy:
 def check_threshold(name: str, value: object) -> None:
     """Raise `ValidationError` unless `value` is a number from 0 to 1."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValidationError(f"{name} {value!r:.40} is not a number from 0 to 1")
+        raise ValidationError(f"{name} {shown(value)} is not a number from 0 to 1")
 
 
 _BUILT_IN: Final = {policy.name: policy for policy in (Policy("relevance"), Policy("recent", order="time"))}

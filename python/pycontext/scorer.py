@@ -33,9 +33,12 @@ def score_with(scorer: Scorer, query: str, blocks: BlockSet) -> NDArray[np.float
 
     name = type(scorer).__name__
     try:
-        scores = np.ascontiguousarray(scorer.score(query, blocks), dtype=np.float64)
+        returned = np.asarray(scorer.score(query, blocks))
     except Exception as cause:
         raise PluginError(f"scorer {name} raised {type(cause).__name__}") from cause
+    if returned.dtype.kind not in "fiu":
+        raise PluginError(f"scorer {name} returned {returned.dtype}, not real numbers")
+    scores = np.ascontiguousarray(returned, dtype=np.float64)
     if scores.shape != (len(blocks),):
         raise PluginError(f"scorer {name} returned shape {scores.shape} for {len(blocks)} blocks")
     outside = ~((scores >= 0) & (scores <= 1))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import deepcopy
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pycontext.block import ContextBlock, restore
-from pycontext.errors import ValidationError
+from pycontext.errors import ValidationError, shown
 from pycontext.messages import openai
 
 if TYPE_CHECKING:
@@ -53,8 +54,8 @@ class Dropped:
 class Selection:
     """The blocks that stay, and why the others fall.
 
-    A selection shows the blocks as they were when it was made: later changes of the set do not reach it. Nothing is
-    built before somebody asks for it. Made by `prune`.
+    A selection shows the blocks as they were when it was made: later changes do not reach it. Nothing is built before
+    somebody asks for it. Made by `prune`.
 
     Attributes:
         policy: name of the policy that chose.
@@ -78,8 +79,8 @@ class Selection:
         source: Sequence[ContextBlock] | None = None,
     ) -> None:
         self._chosen: Final = chosen
-        self.rendering: str | list[dict[str, Any]] | None = None
         self._source: Final = source
+        self.rendering: str | list[dict[str, Any]] | None = None
         self.policy: Final = policy
         self.render: Final = render
         self.counter: Final = counter
@@ -100,24 +101,19 @@ class Selection:
 
     @property
     def kept(self) -> list[ContextBlock]:
-        """The blocks that stay, in their original order; references to a dropped copy name the one that stays.
+        """The blocks that stay, in their original order.
 
-        The caller's own objects where the input was a list of them, else new ones.
+        The caller's own objects where the input was a list of them, else new ones. A block that references a dropped
+        copy is always a new one, which names the copy that stays.
         """
-        rows = self._chosen.rows()
         if self._source is None:
-            blocks = [restore(self._chosen.get(row)) for row in rows]
-        else:
-            blocks = [self._source[row] for row in rows]
+            return self._snapshot()
         copies = self._copies
+        own = [self._source[row] for row in self._chosen.rows()]
         if not copies:
-            return blocks
-        return [
-            replace(block, references=[copies.get(id, id) for id in block.references])
-            if any(id in copies for id in block.references)
-            else block
-            for block in blocks
-        ]
+            return own
+        pairs = zip(own, self._snapshot(), strict=True)
+        return [block if copies.keys().isdisjoint(block.references) else new for block, new in pairs]
 
     @property
     def dropped(self) -> list[Dropped]:
@@ -136,16 +132,16 @@ class Selection:
         return self
 
     def messages(self, format: Literal["openai"] = "openai") -> list[dict[str, Any]]:
-        """Return what stays as chat messages.
+        """Return what stays as chat messages: those of the formatter where it wrote messages.
 
         Raises:
-            ValidationError: there is no such format, or the formatter that rendered this makes no messages.
+            ValidationError: there is no such format.
         """
-        if isinstance(self.rendering, list):
-            return self.rendering
         if format != "openai":
-            raise ValidationError(f"format {format!r:.40} is not one of openai")
-        return openai.from_blocks(self.kept)
+            raise ValidationError(f"format {shown(format)} is not one of openai")
+        if isinstance(self.rendering, list):
+            return deepcopy(self.rendering)
+        return openai.from_blocks(self._snapshot())
 
     def text(self) -> str:
         """Return what stays in the text form: blocks under headers, or what the formatter wrote."""
@@ -185,6 +181,14 @@ class Selection:
         kept, total = len(self._chosen.rows()), len(self._ids)
         return f"<Selection: {kept} of {total} blocks, {self.tokens} of {self.available} tokens>"
 
+    def _snapshot(self) -> list[ContextBlock]:
+        """The blocks that stay as they were, with references to dropped copies mapped."""
+        blocks = [restore(self._chosen.get(row), self.counter) for row in self._chosen.rows()]
+        if copies := self._copies:
+            for block in blocks:
+                block.references = [copies.get(id, id) for id in block.references]
+        return blocks
+
     @cached_property
     def _ids(self) -> list[str]:
         return self._chosen.ids()
@@ -193,8 +197,12 @@ class Selection:
     def _reasons(self) -> list[tuple[str, str]]:
         return self._chosen.reasons()
 
-    @property
+    @cached_property
     def _copies(self) -> dict[str, str]:
-        """Dropped duplicates, and the copy of each that stays."""
+        """Dropped duplicates whose copy stays, and that copy."""
         pairs = zip(self._ids, self._reasons, strict=True)
-        return {id: detail for id, (code, detail) in pairs if code == Reason.DUPLICATE}
+        copies = {id: detail for id, (code, detail) in pairs if code == Reason.DUPLICATE}
+        if not copies:
+            return copies
+        kept = set(self.kept_ids)
+        return {id: copy for id, copy in copies.items() if copy in kept}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
 
 from pycontext.selection import Reason
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["WORDS", "Report", "clip", "progress"]
 
 # What a reason means, in a table.
-WORDS = {
+WORDS: Final = {
     Reason.PINNED: "pinned",
     Reason.KEPT: "kept",
     Reason.BUDGET: "no room",
@@ -30,35 +30,39 @@ WORDS = {
 
 def clip(text: str, width: int) -> str:
     """The text on one line of at most so many characters."""
-    line = " ".join(text.split())
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return line if len(line) <= width else line[: max(width - 1, 0)] + "…"
 
 
 class Report:
-    """Where a command's report goes: tables for people, JSON lines for programs.
+    """What a command says besides its data: tables and lines for people, JSON lines for programs.
+
+    Everything goes to standard error; only a summary in JSON may go elsewhere.
 
     Args:
         as_json: JSON lines instead of tables.
-        summary_to: where the summary goes; events always go to standard error.
+        summary_to: where a summary in JSON goes.
     """
 
     def __init__(self, *, as_json: bool, summary_to: TextIO | None = None) -> None:
         self.as_json = as_json
-        self._events = sys.stderr
-        self._summary = sys.stderr if summary_to is None else summary_to
+        self._summary_to = summary_to
 
     def event(self, text: str, values: Mapping[str, Any]) -> None:
         """Say at once that something happened."""
-        print(json.dumps(values) if self.as_json else f"pycontext: {text}", file=self._events, flush=True)
+        line = json.dumps({**values, "message": text}) if self.as_json else f"pycontext: {text}"
+        sys.stderr.write(line + "\n")
 
-    def summary(self, table: Callable[[], RenderableType], values: Mapping[str, Any]) -> None:
+    def summary(self, tables: Callable[[], Iterable[RenderableType]], values: Mapping[str, Any]) -> None:
         """Say what came out."""
         if self.as_json:
-            print(json.dumps(values), file=self._summary, flush=True)
-        else:
-            from rich.console import Console  # noqa: PLC0415  # only people need it
+            (self._summary_to or sys.stderr).write(json.dumps(values) + "\n")
+            return
+        from rich.console import Console  # noqa: PLC0415  # only people need it
 
-            Console(file=self._summary).print(table())
+        console = Console(stderr=True)
+        for table in tables():
+            console.print(table)
 
 
 @contextmanager

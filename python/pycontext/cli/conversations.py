@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import math
+import os
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, NoReturn
@@ -20,7 +24,22 @@ _LINE_BYTES: Final = 64 << 20
 
 
 class BadLineError(ContextError):
-    """A line is no conversation; the message names file and line."""
+    """A line is no conversation; the message names file and line.
+
+    Attributes:
+        file: name of the file, as it was given.
+        line: number of the line, from 1.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, file: str, line: int, reason: str) -> None:
+        super().__init__(file, line, reason)
+        self.file: Final = file
+        self.line: Final = line
+        self.reason: Final = reason
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,30 +47,39 @@ class Conversation:
     """One line of the input.
 
     Attributes:
+        file: name of the file, as it was given.
         line: number of the line, from 1.
         id: as the line says, else the line's number.
         fields: the whole object.
         blocks: its messages.
     """
 
+    file: str
     line: int
     id: str
     fields: dict[str, Any]
     blocks: BlockSet
 
 
-def open_input(path: str) -> BinaryIO:
-    """Open a file, or standard input for `-`.
+@contextmanager
+def open_input(path: str) -> Iterator[BinaryIO]:
+    """Open a file, or standard input for `-`, which is not closed.
 
     Raises:
         OSError: the file cannot be opened.
     """
-    return sys.stdin.buffer if path == "-" else Path(path).open("rb")
+    if path != "-":
+        with Path(path).open("rb") as stream:
+            yield stream
+    elif sys.stdin is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "-")
+    else:
+        yield sys.stdin.buffer
 
 
 def read(
     stream: BinaryIO,
-    name: str,
+    file: str,
     *,
     counter: TokenCounter,
     on_bad: Callable[[BadLineError], None] | None = None,
@@ -61,7 +89,7 @@ def read(
 
     Args:
         stream: where the lines come from.
-        name: of the file, for messages.
+        file: its name, for messages.
         counter: what counts tokens.
         on_bad: is told of a bad line, and reading goes on; None raises it.
         on_bytes: is told the size of every line read.
@@ -74,25 +102,32 @@ def read(
         number += 1
         size = len(line)
         is_whole = size <= _LINE_BYTES
-        while not is_whole and not line.endswith(b"\n") and (line := stream.readline(_LINE_BYTES)):
-            size += len(line)
+        rest = line
+        while not is_whole and not rest.endswith(b"\n") and (rest := stream.readline(_LINE_BYTES)):
+            size += len(rest)
         on_bytes(size)
-        if not line.strip():
+        if is_whole and not line.strip():
             continue
         try:
             if not is_whole:
                 raise ValidationError(f"is {size} bytes, over {_LINE_BYTES}")
-            yield _parse(number, line, counter)
+            fields = _parse(line, is_first=number == 1)
+            blocks = BlockSet(to_blocks(fields["messages"]), counter=counter)
         except ContextError as error:
-            bad = BadLineError(f"{name}:{number}: {error}")
+            bad = BadLineError(file, number, str(error))
             if on_bad is None:
                 raise bad from error
             on_bad(bad)
+            continue
+        named = fields.get("id")
+        yield Conversation(file, number, str(number if named is None else named), fields, blocks)
 
 
-def _parse(number: int, line: bytes, counter: TokenCounter) -> Conversation:
+def _parse(line: bytes, *, is_first: bool) -> dict[str, Any]:
     try:
-        fields = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"), parse_constant=_refuse)
+        # A byte order mark is how some programs begin a file.
+        text = line.decode("utf-8-sig" if is_first else "utf-8")
+        fields = json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except UnicodeDecodeError as error:
         raise ValidationError(f"not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -105,16 +140,20 @@ def _parse(number: int, line: bytes, counter: TokenCounter) -> Conversation:
         raise ValidationError(f"not JSON: {error}") from None
     if not isinstance(fields, dict):
         raise ValidationError(f"{type(fields).__name__} is not an object with messages")
-    messages = fields.get("messages")
-    if not isinstance(messages, list):
-        raise ValidationError(f"messages is {type(messages).__name__}, not a list")
-    return Conversation(
-        number,
-        str(fields.get("id", number)),
-        fields,
-        BlockSet(to_blocks(messages), counter=counter),
-    )
+    if "messages" not in fields:
+        raise ValidationError("key 'messages' is missing")
+    if not isinstance(fields["messages"], list):
+        raise ValidationError(f"messages is {type(fields['messages']).__name__}, not a list")
+    return fields
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValidationError(f"not JSON: {constant}")
+
+
+def _finite(text: str) -> float:
+    """Python reads 1e999 as infinity, which no JSON can say again."""
+    number = float(text)
+    if math.isinf(number):
+        raise ValidationError(f"number {text:.40} is too large")
+    return number

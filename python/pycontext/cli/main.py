@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
-from typing import Final
+from io import TextIOWrapper
+from typing import Final, NoReturn
 
+from pycontext._core import __version__
 from pycontext.cli.conversations import BadLineError
 from pycontext.cli.exits import Exit
 from pycontext.errors import ContextError, ValidationError
@@ -20,18 +25,17 @@ COMMANDS: Final = ("prune", "inspect", "count", "demo")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    parser = argparse.ArgumentParser(
-        prog="pycontext",
-        description="Decide what goes into a prompt, within a budget that holds.",
-        epilog="Exit codes: 0 done, 2 usage, 3 not found, 6 done but some conversations could not fit or some lines "
-        "were bad, 1 anything else.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    if sys.stdout is None or sys.stderr is None:
+        # Nobody could be told anything.
+        return Exit.FAILED
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            # A terminal that cannot show a character is no reason to fail.
+            stream.reconfigure(errors="replace")
+    with suppress(ValueError):  # which says that this is not the main thread
+        signal.signal(signal.SIGTERM, _stop)
     words = list(sys.argv[1:] if argv is None else argv)
-    # Only the command that runs is imported: tables take longer to import than a small file takes to prune.
-    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
-        import_module(f"pycontext.cli.{name}").add_parser(commands)
-    args = parser.parse_args(words)
+    args = _parser(words).parse_args(words)
     try:
         code: Exit = args.run(args)
         sys.stdout.flush()
@@ -40,9 +44,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     except (ContextError, OSError, KeyboardInterrupt) as error:
-        sys.stderr.write(f"pycontext: {_message(error)}\n")
+        text = _message(error)
+        line = json.dumps({"event": "error", "message": text}) if args.json else f"pycontext: {text}"
+        sys.stderr.write(line + "\n")
         return _code(error)
     return code
+
+
+def _parser(words: list[str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pycontext",
+        description="Decide what goes into a prompt, within a budget that holds.",
+        epilog="Exit codes: 0 done, 2 usage, 3 not found, 6 done but some conversations could not fit or some lines "
+        "were bad, 1 anything else.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    # Only the command that runs is imported: tables take longer to import than a small file takes to prune.
+    for name in words[:1] if words and words[0] in COMMANDS else COMMANDS:
+        import_module(f"pycontext.cli.{name}").add_parser(commands)
+    return parser
+
+
+def _stop(_signal: int, _frame: object) -> NoReturn:
+    """End as Ctrl-C does, so that nothing half written is left."""
+    raise KeyboardInterrupt
 
 
 def _message(error: BaseException) -> str:
@@ -54,6 +80,6 @@ def _message(error: BaseException) -> str:
 def _code(error: BaseException) -> Exit:
     if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
         return Exit.NOT_FOUND
-    # A bad line is bad input, not a bad call.
+    # What a file holds is bad input, not a bad call.
     is_usage = isinstance(error, ValidationError) and not isinstance(error, BadLineError)
     return Exit.USAGE if is_usage else Exit.FAILED

@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from pycontext.budget import Budget
-from pycontext.cli.console import WORDS, Report, progress
-from pycontext.cli.conversations import BadLineError, Conversation, open_input, read
+from pycontext.cli.console import WORDS, Report
+from pycontext.cli.conversations import Conversation
 from pycontext.cli.exits import Exit
+from pycontext.cli.options import add_input_options, whole
+from pycontext.cli.source import Source
 from pycontext.counter import get_counter
 from pycontext.errors import BudgetExceededError
 from pycontext.policy import Policy
-from pycontext.selection import Reason, Selection
+from pycontext.selection import Reason
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -40,15 +42,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="cut conversations to a budget",
         description="Cut each conversation of a JSON lines file to a budget of tokens. A line is "
         '{"id": ..., "messages": [OpenAI chat messages]}; other keys are kept. System messages, the last user message '
-        "and the exchange after it stay, and a tool call stays or falls with its results. The report goes to standard "
-        "error, or to standard output as JSON when -o and --json are given.",
+        "and the last exchange, if it comes later, stay; a tool call stays or falls with its results. The report goes "
+        "to standard error; with -o and --json its summary goes to standard output.",
     )
     parser.add_argument("input", metavar="IN.jsonl", help="file to read, - for standard input")
-    parser.add_argument("--budget", type=int, required=True, metavar="N", help="tokens a request may hold")
+    parser.add_argument("--budget", type=whole(1), required=True, metavar="N", help="tokens a request may hold")
     parser.add_argument(
         "--policy", default="relevance", metavar="NAME", help="relevance (default) or recent: what is kept first"
     )
-    parser.add_argument("--reserve-output", type=int, default=0, metavar="N", help="tokens left free for the answer")
+    parser.add_argument(
+        "--reserve-output", type=whole(0), default=0, metavar="N", help="tokens left free for the answer"
+    )
     parser.add_argument("-o", "--output", metavar="OUT.jsonl", help="file to write, whole or not at all")
     parser.add_argument(
         "--on-overflow",
@@ -56,9 +60,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="drop",
         help="leave out a conversation that cannot fit (default), or write it whole",
     )
-    parser.add_argument("--skip-bad", action="store_true", help="go on after a bad line and report how many")
-    parser.add_argument("--encoding", default="o200k_base", metavar="NAME", help="o200k_base (default) or cl100k_base")
-    parser.add_argument("--json", action="store_true", help="report as JSON")
+    add_input_options(parser, json_help="report as JSON")
     parser.set_defaults(run=run)
 
 
@@ -75,19 +77,8 @@ class Tally:
     tokens_before: int = 0
     tokens_after: int = 0
     estimated: int = 0
-    fell: Counter[str] = field(default_factory=Counter)
-    fell_tokens: Counter[str] = field(default_factory=Counter)
-
-    def take(self, before: int, selection: Selection, messages: int) -> None:
-        """Count a conversation that fits."""
-        self.messages_before += messages
-        self.messages_after += len(selection.kept_ids)
-        self.tokens_before += before
-        self.tokens_after += selection.tokens
-        self.estimated += not selection.exact
-        for dropped in selection.dropped:
-            self.fell[dropped.reason] += 1
-            self.fell_tokens[dropped.reason] += dropped.tokens
+    fell: Counter[Reason] = field(default_factory=Counter)
+    fell_tokens: Counter[Reason] = field(default_factory=Counter)
 
 
 def run(args: argparse.Namespace) -> Exit:
@@ -95,63 +86,73 @@ def run(args: argparse.Namespace) -> Exit:
     budget = Budget(args.budget, reserve_output=args.reserve_output)
     policy = Policy.named(args.policy)
     counter = get_counter(args.encoding)
-    report = Report(as_json=args.json, summary_to=sys.stdout if args.output else None)
+    output = None if args.output == "-" else args.output
+    report = Report(as_json=args.json, summary_to=sys.stdout if output else None)
     tally = Tally()
 
-    def on_bad(bad: BadLineError) -> None:
-        tally.bad_lines += 1
-        report.event(str(bad), {"event": "bad_line", "error": str(bad)})
-
+    # On a terminal the data itself shows how far it is.
+    is_shown = output is None and sys.stdout.isatty()
+    label = "" if args.json or is_shown else "pruning"
+    source = Source(args.input, counter=counter, report=report, skip_bad=args.skip_bad, label=label)
     started = time.perf_counter()
-    with (
-        open_input(args.input) as stream,
-        _open_output(args.output) as out,
-        progress(stream, "pruning", hidden=args.json) as advance,
-    ):
-        conversations = read(
-            stream,
-            args.input,
-            counter=counter,
-            on_bad=on_bad if args.skip_bad else None,
-            on_bytes=advance,
-        )
-        for conversation in conversations:
-            tally.conversations += 1
-            fields = _prune(conversation, budget, policy, tally, report, args)
+    with _open_output(output) as out:
+        for conversation in source:
+            fields = _prune(conversation, budget, policy, args.on_overflow, tally, report)
             if fields is not None:
-                tally.written += 1
-                out.write(_ENCODE(fields).encode() + b"\n")
+                out.write(_line(fields))
+    tally.bad_lines = source.bad_lines
     seconds = time.perf_counter() - started
-    report.summary(lambda: _table(tally, budget, seconds), _values(tally, budget, policy, seconds))
+    report.summary(lambda: _tables(tally, budget, seconds), _values(tally, budget, policy, seconds))
     return Exit.PARTLY if tally.could_not_fit or tally.bad_lines else Exit.DONE
 
 
 def _prune(
-    conversation: Conversation,
-    budget: Budget,
-    policy: Policy,
-    tally: Tally,
-    report: Report,
-    args: argparse.Namespace,
+    conversation: Conversation, budget: Budget, policy: Policy, on_overflow: str, tally: Tally, report: Report
 ) -> dict[str, Any] | None:
+    """The line to write, None for none; everything about it is in the tally."""
     blocks = conversation.blocks
+    before = blocks.total_cost("openai")
+    tally.conversations += 1
+    tally.messages_before += len(blocks)
+    tally.tokens_before += before
     try:
         selection = blocks.prune(budget, policy=policy)
     except BudgetExceededError as error:
         tally.could_not_fit += 1
-        where = f"{args.input}:{conversation.line}: conversation {conversation.id!r}"
-        values = {
-            "event": "could_not_fit",
-            "line": conversation.line,
-            "id": conversation.id,
-            "needed": error.needed,
-            "available": error.available,
-            "blockers": error.blockers,
-        }
-        report.event(f"{where}: {error}", values)
-        return conversation.fields if args.on_overflow == "keep" else None
-    tally.take(blocks.total_cost("openai"), selection, len(blocks))
+        report.event(
+            f"{conversation.file}:{conversation.line}: conversation {conversation.id!r:.80}: {error}",
+            {
+                "event": "could_not_fit",
+                "file": conversation.file,
+                "line": conversation.line,
+                "id": conversation.id,
+                "needed": error.needed,
+                "available": error.available,
+                "blockers": error.blockers,
+            },
+        )
+        if on_overflow == "drop":
+            return None
+        tally.messages_after += len(blocks)
+        tally.tokens_after += before
+        tally.written += 1
+        return conversation.fields
+    tally.messages_after += len(selection.kept_ids)
+    tally.tokens_after += selection.tokens
+    tally.estimated += not selection.exact
+    for dropped in selection.dropped:
+        tally.fell[dropped.reason] += 1
+        tally.fell_tokens[dropped.reason] += dropped.tokens
+    tally.written += 1
     return {**conversation.fields, "messages": selection.messages()}
+
+
+def _line(fields: dict[str, Any]) -> bytes:
+    try:
+        return _ENCODE(fields).encode() + b"\n"
+    except UnicodeEncodeError:
+        # A lone surrogate in a key of the caller's own: JSON can say it in ASCII only.
+        return json.dumps(fields).encode() + b"\n"
 
 
 @contextmanager
@@ -161,7 +162,7 @@ def _open_output(path: str | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    target = Path(path).resolve()
+    target = Path(os.path.realpath(path))
     if target.exists() and not target.is_file():
         # A device or a pipe is written to, never replaced.
         with target.open("wb") as out:
@@ -169,18 +170,26 @@ def _open_output(path: str | None) -> Iterator[BinaryIO]:
         return
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(target.parent))
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    if target.exists() and not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
+    handle, name = tempfile.mkstemp(prefix=".pycontext-", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as out:
             yield out
-        # mkstemp makes a private file; a result has the permissions that a new file would have.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)
+        Path(name).chmod(_mode_for(target))
         Path(name).replace(target)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _mode_for(target: Path) -> int:
+    """The permissions that the file has, or that a new one would have."""
+    if target.exists():
+        return target.stat().st_mode & 0o7777
+    umask = os.umask(0)
+    os.umask(umask)
+    return 0o666 & ~umask
 
 
 def _values(tally: Tally, budget: Budget, policy: Policy, seconds: float) -> dict[str, Any]:
@@ -190,12 +199,12 @@ def _values(tally: Tally, budget: Budget, policy: Policy, seconds: float) -> dic
         "available": budget.available,
         "policy": policy.name,
         **{name: value for name, value in vars(tally).items() if not isinstance(value, Counter)},
-        "fell": {reason: {"blocks": n, "tokens": tally.fell_tokens[reason]} for reason, n in tally.fell.items()},
+        "fell": {reason: {"messages": n, "tokens": tally.fell_tokens[reason]} for reason, n in tally.fell.items()},
         "seconds": round(seconds, 6),
     }
 
 
-def _table(tally: Tally, budget: Budget, seconds: float) -> Table:
+def _tables(tally: Tally, budget: Budget, seconds: float) -> Iterator[Table]:
     from rich.table import Table  # noqa: PLC0415  # only people need it
 
     table = Table(title=f"Pruned to {budget.available:,} tokens", title_justify="left")
@@ -204,22 +213,26 @@ def _table(tally: Tally, budget: Budget, seconds: float) -> Table:
         table.add_column(heading, justify="right")
 
     def row(name: str, before: int, after: int) -> None:
-        saved = f"{1 - after / before:.0%}" if before else "-"
-        table.add_row(name, f"{before:,}", f"{after:,}", saved)
+        table.add_row(name, f"{before:,}", f"{after:,}", f"{1 - after / before:.0%}" if before else "-")
 
-    table.add_row("conversations", f"{tally.conversations:,}", f"{tally.written:,}", "")
+    row("conversations", tally.conversations, tally.written)
     row("messages", tally.messages_before, tally.messages_after)
     row("tokens", tally.tokens_before, tally.tokens_after)
-    table.add_section()
-    for reason, blocks in tally.fell.most_common():
-        tokens = tally.fell_tokens[reason]
-        table.add_row(
-            f"fell: {WORDS[Reason(reason)]}", f"{blocks:,} messages", "", f"{tokens:,} tokens", style="yellow"
-        )
-    for name, count in (("could not fit", tally.could_not_fit), ("bad lines", tally.bad_lines)):
+    problems = {
+        "could not fit": tally.could_not_fit,
+        "bad lines": tally.bad_lines,
+        "with estimated tokens": tally.estimated,
+    }
+    for name, count in problems.items():
         if count:
             table.add_row(name, f"{count:,}", "", "", style="red")
-    if tally.estimated:
-        table.add_row("with estimated tokens", "", f"{tally.estimated:,}", "", style="yellow")
     table.caption = f"{seconds:.2f} s, {tally.tokens_before / seconds / 1e6:.1f} million tokens a second"
-    return table
+    yield table
+    if tally.fell:
+        fell = Table(title="What fell and why", title_justify="left")
+        fell.add_column("")
+        fell.add_column("messages", justify="right")
+        fell.add_column("tokens", justify="right")
+        for reason, messages in tally.fell.most_common():
+            fell.add_row(WORDS[reason], f"{messages:,}", f"{tally.fell_tokens[reason]:,}", style="yellow")
+        yield fell

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from pycontext._core import escape
 from pycontext.block import ContextBlock, ContextType
-from pycontext.errors import ValidationError
+from pycontext.errors import ValidationError, shown
 
 __all__ = ["from_blocks", "to_blocks"]
 
@@ -52,13 +52,17 @@ _CALL_ID: Final = "openai.tool_call_id"
 _RESULT_ROLES: Final = ('"tool"', '"function"')
 
 
-def to_blocks(messages: Iterable[Mapping[str, Any]], *, start: int = 0) -> list[ContextBlock]:
+def to_blocks(
+    messages: Iterable[Mapping[str, Any]], *, start: int = 0, after: Sequence[ContextBlock] = ()
+) -> list[ContextBlock]:
     """Turn chat messages into blocks with the ids `m0`, `m1`, ...
 
     Args:
         messages: OpenAI chat messages, of any length.
-        start: number of the first message, for a list that continues another. Timestamps are these numbers: later
-            messages are newer, and the same input gives the same blocks.
+        start: number of the first message. Timestamps are these numbers: later messages are newer, and the same input
+            gives the same blocks.
+        after: blocks of the messages that these continue, so that results find the calls that wait there. Give it
+            whenever a conversation is turned into blocks piece by piece.
 
     Returns:
         One block a message, in order.
@@ -67,9 +71,11 @@ def to_blocks(messages: Iterable[Mapping[str, Any]], *, start: int = 0) -> list[
         ValidationError: a message is no dict with a known role, its content is neither str, list nor null, or a field
             is no JSON; the error says which one.
     """
+    if isinstance(messages, str | Mapping) or not isinstance(messages, Iterable):
+        raise ValidationError(f"messages {shown(messages)} is {type(messages).__name__}, not a list of dicts")
     blocks: list[ContextBlock] = []
     # Blocks that made a call without a result yet, the last one at the end, by the call's id.
-    waiting: defaultdict[str, list[str]] = defaultdict(list)
+    waiting = _waiting(after)
     for index, message in enumerate(messages):
         block_id = f"m{start + index}"
         try:
@@ -90,7 +96,7 @@ def to_blocks(messages: Iterable[Mapping[str, Any]], *, start: int = 0) -> list[
     return blocks
 
 
-def from_blocks(blocks: Sequence[ContextBlock]) -> list[dict[str, Any]]:
+def from_blocks(blocks: Iterable[ContextBlock]) -> list[dict[str, Any]]:
     """Turn blocks into chat messages.
 
     A block that came from a message becomes that message again; where its content was edited, the edit wins. Of other
@@ -100,16 +106,18 @@ def from_blocks(blocks: Sequence[ContextBlock]) -> list[dict[str, Any]]:
     Raises:
         ValidationError: a metadata value under `openai.` is not JSON.
     """
+    if not isinstance(blocks, Iterable):
+        raise ValidationError(f"blocks {shown(blocks)} is {type(blocks).__name__}, not a sequence of blocks")
     return [_write(block) for block in blocks]
 
 
 def _read(message: Mapping[str, Any]) -> tuple[ContextType, str, dict[str, str]]:
     if not isinstance(message, Mapping):
-        raise ValidationError(f"{message!r:.40} is {type(message).__name__}, not a dict")
+        raise ValidationError(f"{shown(message)} is {type(message).__name__}, not a dict")
     role = message.get("role")
     kind = _TYPE_OF_ROLE.get(role) if isinstance(role, str) else None
     if kind is None:
-        raise ValidationError(f"role {role!r:.40} is not one of {', '.join(_TYPE_OF_ROLE)}")
+        raise ValidationError(f"role {shown(role)} is not one of {', '.join(_TYPE_OF_ROLE)}")
     content = message.get("content")
     fields = list(message.items())
     is_plain = (
@@ -118,7 +126,7 @@ def _read(message: Mapping[str, Any]) -> tuple[ContextType, str, dict[str, str]]
         and [key for key, _ in fields[:2]] == ["role", "content"]
         and (kind is not ContextType.TOOL or "tool_call_id" in message)
     )
-    metadata = {_PREFIX + key: _dump(key, value) for key, value in fields[2 if is_plain else 0 :]}
+    metadata = {f"{_PREFIX}{key}": _dump(key, value) for key, value in fields[2 if is_plain else 0 :]}
     if isinstance(content, str):
         if not is_plain:
             metadata[_CONTENT] = "true"
@@ -127,7 +135,23 @@ def _read(message: Mapping[str, Any]) -> tuple[ContextType, str, dict[str, str]]
         return kind, _text_of(content), metadata
     if content is None:
         return kind, "", metadata
-    raise ValidationError(f"content {content!r:.40} is {type(content).__name__}, not str, list or null")
+    raise ValidationError(f"content {shown(content)} is {type(content).__name__}, not str, list or null")
+
+
+def _waiting(blocks: Sequence[ContextBlock]) -> defaultdict[str, list[str]]:
+    """Calls without a result among blocks that came from messages."""
+    waiting: defaultdict[str, list[str]] = defaultdict(list)
+    for block in blocks:
+        message = _write(block)
+        if block.type is ContextType.AGENT:
+            for call in _calls(message):
+                waiting[call].append(block.id)
+        elif block.type is ContextType.TOOL and message["role"] in ("tool", "function"):
+            calls = waiting[_answered(message)]
+            for call in block.references:
+                if call in calls:
+                    calls.remove(call)
+    return waiting
 
 
 def _write(block: ContextBlock) -> dict[str, Any]:
@@ -143,7 +167,8 @@ def _write(block: ContextBlock) -> dict[str, Any]:
     for key, value in metadata.items():
         if key.startswith(_PREFIX):
             message[key.removeprefix(_PREFIX)] = _load(block.id, key, value)
-    if _TYPE_OF_ROLE.get(message["role"]) is not kind:
+    written = message.get("role")
+    if not isinstance(written, str) or _TYPE_OF_ROLE.get(written) is not kind:
         # The block's type was edited after it was read.
         message["role"] = role
     if _CONTENT in metadata:
@@ -195,15 +220,25 @@ def _key(role: str, name: object) -> str:
     return f"{role} {name!r}"
 
 
-def _dump(key: str, value: object) -> str:
+def _dump(key: object, value: object) -> str:
+    """A field as JSON, from which just this field comes back."""
+    if not isinstance(key, str):
+        raise ValidationError(f"key {shown(key)} is {type(key).__name__}, not str")
     try:
-        return _ENCODE(value)
+        text = _ENCODE(value)
+        # Tuples and keys that are no strings have a JSON, but not one of their own.
+        is_same = isinstance(value, str) or json.loads(text) == value
     except (TypeError, ValueError, RecursionError) as error:
-        raise ValidationError(f"{key} {value!r:.40} is not JSON: {error}") from None
+        raise ValidationError(f"{key} {shown(value)} is not JSON: {type(error).__name__}") from None
+    if not is_same:
+        raise ValidationError(f"{key} {shown(value)} does not come back from JSON as it is")
+    return text
 
 
 def _load(block_id: str, key: str, value: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError) as error:
-        raise ValidationError(f"block {block_id!r}: {key} {value!r:.40} is not JSON: {error}") from None
+        raise ValidationError(
+            f"block {shown(block_id)}: {key} {shown(value)} is not JSON: {type(error).__name__}"
+        ) from None

@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
 use crate::cost::{Cost, Render, cost};
 use crate::count::Counter;
@@ -65,7 +65,7 @@ pub struct Columns<T> {
 struct Costs {
     rows: Vec<Cost>,
     /// Rows whose block was written to since they were counted.
-    stale: Vec<usize>,
+    stale: HashSet<usize>,
     sum: u64,
 }
 
@@ -231,7 +231,7 @@ impl<T: AsRef<str>> Columns<T> {
         self.rare[at] = row.rare;
         for costs in &mut self.costs {
             if at < costs.rows.len() {
-                costs.stale.push(at);
+                costs.stale.insert(at);
             }
         }
         Ok(())
@@ -306,7 +306,7 @@ impl<T: AsRef<str>> Columns<T> {
     /// Counts what the costs of a rendering still need.
     pub fn fill_costs(&mut self, render: Render, counter: &impl Counter) {
         let mut costs = std::mem::take(&mut self.costs[render as usize]);
-        for row in costs.stale.drain(..) {
+        for row in std::mem::take(&mut costs.stale) {
             costs.sum -= u64::from(costs.rows[row].tokens);
             costs.rows[row] = self.cost(row, render, counter);
             costs.sum += u64::from(costs.rows[row].tokens);
@@ -350,10 +350,13 @@ impl Costs {
             self.sum -= u64::from(cost.tokens);
         }
         filter(&mut self.rows, keep);
-        self.stale.retain(|&row| keep[row]);
-        for row in &mut self.stale {
-            *row = keep[..*row].iter().filter(|kept| **kept).count();
+        if self.stale.is_empty() {
+            return;
         }
+        let stale = std::mem::take(&mut self.stale);
+        let kept = (0..keep.len()).filter(|&row| keep[row]);
+        self.stale =
+            kept.enumerate().filter(|(_, old)| stale.contains(old)).map(|(new, _)| new).collect();
     }
 }
 

@@ -67,7 +67,7 @@ pub mod framing {
 pub struct Cost {
     /// Tokens with the separator behind it, where the rendering has one.
     pub tokens: u32,
-    /// What to add when the block is the last one: at most a few tokens, mostly -1.
+    /// What to add when the block is the last one and nothing stands behind it: mostly 0 or -1.
     pub tail: i32,
     /// Whether nothing was estimated.
     pub is_exact: bool,
@@ -108,8 +108,9 @@ fn message(
     }
     sum = sum.saturating_add(call_tokens(calls, counter));
     if let Some(provider) = provider {
-        if let Some(name) = &provider.name {
-            sum = sum.saturating_add(framing::NAME + counter.count(name));
+        // A result has no name of its own: the name of its tool is counted with the call.
+        if let Some(name) = provider.name.as_ref().filter(|_| kind != Kind::Tool) {
+            sum = sum.saturating_add(framing::NAME).saturating_add(counter.count(name));
         }
         for text in &provider.extra {
             sum = sum.saturating_add(counter.count(text));

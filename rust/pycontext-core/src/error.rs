@@ -100,7 +100,8 @@ fn shorten(text: &str) -> String {
             out.push('…');
             break;
         }
-        if c.is_control() {
+        // Line ends of Unicode are no control characters.
+        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
             out.extend(c.escape_default());
         } else {
             out.push(c);

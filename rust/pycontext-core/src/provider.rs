@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Prefix of the metadata keys that the `OpenAI` chat adapter writes; each value is JSON.
@@ -42,33 +42,11 @@ pub struct Provider {
     pub is_exact: bool,
 }
 
-#[derive(Deserialize)]
-struct RawCall<'a> {
-    #[serde(borrow)]
-    function: Option<RawFunction<'a>>,
-    custom: Option<RawFunction<'a>>,
-}
+/// Fields of a call that are not sent to the model as text, or are counted by themselves.
+const CALL_FIELDS: [&str; 5] = ["id", "type", "index", "function", "custom"];
 
-#[derive(Deserialize)]
-struct RawFunction<'a> {
-    #[serde(borrow)]
-    name: Cow<'a, str>,
-    #[serde(borrow, alias = "input", default)]
-    arguments: Cow<'a, str>,
-}
-
-#[derive(Deserialize)]
-struct Part<'a> {
-    #[serde(borrow)]
-    r#type: Option<Cow<'a, str>>,
-    image_url: Option<Image<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Image<'a> {
-    #[serde(borrow)]
-    detail: Option<Cow<'a, str>>,
-}
+/// Fields of a part that is text or an image.
+const PART_FIELDS: [&str; 3] = ["type", "text", "image_url"];
 
 impl Provider {
     /// Reads the provider fields among `metadata`; `None` when there are none.
@@ -84,12 +62,6 @@ impl Provider {
             let provider = found.get_or_insert_with(|| Self { is_exact: true, ..Self::default() });
             provider.take(field, json);
         }
-        if let Some(provider) = &mut found
-            && provider.is_result
-        {
-            // The name of the tool is counted with the call; a result has no name of its own.
-            provider.name = None;
-        }
         found
     }
 
@@ -97,21 +69,20 @@ impl Provider {
         match field {
             "tool_call_id" => self.is_result = true,
             "role" => self.is_result |= matches!(json, "\"tool\"" | "\"function\""),
-            "name" => match serde_json::from_str(json) {
-                Ok(name) => self.name = Some(name),
+            "name" => match serde_json::from_str::<Option<String>>(json) {
+                Ok(name) => self.name = name.filter(|name| !name.is_empty()),
                 Err(_) => self.take_unknown(json),
             },
-            "tool_calls" => match serde_json::from_str::<Option<Vec<&RawValue>>>(json) {
-                Ok(calls) => {
-                    for raw in calls.unwrap_or_default() {
-                        let call = self.read_call(raw.get());
-                        self.calls.push(call);
-                    }
+            "tool_calls" => match serde_json::from_str::<Option<Vec<Value>>>(json) {
+                Ok(calls) => calls.into_iter().flatten().for_each(|call| self.take_call(&call)),
+                Err(_) => self.take_unknown(json),
+            },
+            "function_call" => match serde_json::from_str::<Option<Value>>(json) {
+                Ok(Some(function)) => {
+                    let call = self.read_function(&function, "arguments");
+                    self.calls.push(call.unwrap_or_else(|| strange_call(&function)));
                 }
-                Err(_) => self.take_unknown(json),
-            },
-            "function_call" => match serde_json::from_str::<Option<RawFunction<'_>>>(json) {
-                Ok(call) => self.calls.extend(call.map(Call::from)),
+                Ok(None) => {}
                 Err(_) => self.take_unknown(json),
             },
             "refusal" => match serde_json::from_str::<Option<String>>(json) {
@@ -120,46 +91,63 @@ impl Provider {
             },
             // `true` says that the content of the block is the content of the message.
             "content" if json == "true" => {}
-            "content" => self.take_parts(json),
+            "content" => match serde_json::from_str::<Option<Vec<Value>>>(json) {
+                Ok(parts) => self.take_parts(&parts.unwrap_or_default()),
+                Err(_) => self.take_unknown(json),
+            },
             _ => self.take_unknown(json),
         }
     }
 
     /// A call of a shape that this version does not know counts as its whole JSON.
-    fn read_call(&mut self, json: &str) -> Call {
-        match serde_json::from_str::<RawCall<'_>>(json) {
-            Ok(RawCall { function: Some(call), .. }) => call.into(),
-            Ok(RawCall { custom: Some(call), .. }) => {
-                self.is_exact = false;
-                call.into()
-            }
-            _ => {
-                self.is_exact = false;
-                Call { name: String::new(), arguments: compact(json).into_owned() }
+    fn take_call(&mut self, call: &Value) {
+        let is_custom = call.get("custom").is_some();
+        let read = match (call.get("function"), call.get("custom")) {
+            (Some(function), None) => self.read_function(function, "arguments"),
+            (None, Some(custom)) => self.read_function(custom, "input"),
+            _ => None,
+        };
+        // The form of custom calls was never recorded.
+        self.is_exact &= read.is_some() && !is_custom;
+        if read.is_some() {
+            self.take_other_fields(call, &CALL_FIELDS);
+        }
+        self.calls.push(read.unwrap_or_else(|| strange_call(call)));
+    }
+
+    fn read_function(&mut self, function: &Value, arguments: &str) -> Option<Call> {
+        let name = function.get("name")?.as_str()?;
+        let text = function.get(arguments).map_or(Some(""), Value::as_str)?;
+        self.take_other_fields(function, &["name", arguments]);
+        Some(Call { name: name.to_owned(), arguments: compact(text).into_owned() })
+    }
+
+    /// Content that was not a string: text parts are in the block's content, the others are estimated.
+    fn take_parts(&mut self, parts: &[Value]) {
+        self.is_exact &= parts.len() <= 1;
+        for part in parts {
+            let kind = part.get("type").and_then(Value::as_str);
+            match (kind, part.get("text"), part.get("image_url")) {
+                (Some("text"), Some(Value::String(_)), _) => {
+                    self.take_other_fields(part, &PART_FIELDS);
+                }
+                (Some("image_url"), _, Some(image)) => {
+                    self.is_exact = false;
+                    let is_low = image.get("detail").and_then(Value::as_str) == Some("low");
+                    self.estimated_tokens +=
+                        if is_low { LOW_DETAIL_IMAGE_TOKENS } else { IMAGE_TOKENS };
+                    self.take_other_fields(part, &PART_FIELDS);
+                }
+                _ => self.take_unknown(&part.to_string()),
             }
         }
     }
 
-    /// Content that was not a string: text parts are in the block's content, the others are estimated.
-    fn take_parts(&mut self, json: &str) {
-        let Ok(parts) = serde_json::from_str::<Option<Vec<&RawValue>>>(json) else {
-            return self.take_unknown(json);
-        };
-        let parts = parts.unwrap_or_default();
-        self.is_exact &= parts.len() <= 1;
-        for raw in parts {
-            let part: Option<Part<'_>> = serde_json::from_str(raw.get()).ok();
-            let kind = part.as_ref().and_then(|p| p.r#type.as_deref());
-            match (kind, part.as_ref().and_then(|p| p.image_url.as_ref())) {
-                (Some("text"), _) => {}
-                (Some("image_url"), Some(image)) => {
-                    self.is_exact = false;
-                    self.estimated_tokens += match image.detail.as_deref() {
-                        Some("low") => LOW_DETAIL_IMAGE_TOKENS,
-                        _ => IMAGE_TOKENS,
-                    };
-                }
-                _ => self.take_unknown(raw.get()),
+    /// Counts the fields of an object that `known` does not name as their JSON.
+    fn take_other_fields(&mut self, object: &Value, known: &[&str]) {
+        for (field, value) in object.as_object().into_iter().flatten() {
+            if !known.contains(&field.as_str()) {
+                self.take_unknown(&value.to_string());
             }
         }
     }
@@ -172,10 +160,9 @@ impl Provider {
     }
 }
 
-impl From<RawFunction<'_>> for Call {
-    fn from(raw: RawFunction<'_>) -> Self {
-        Self { name: raw.name.into_owned(), arguments: compact(&raw.arguments).into_owned() }
-    }
+/// A call that cannot be read: all of it counts, and it answers to no name.
+fn strange_call(call: &Value) -> Call {
+    Call { name: String::new(), arguments: call.to_string() }
 }
 
 impl Call {
@@ -200,14 +187,16 @@ fn quote(text: &str, out: &mut String) {
     let _ = write!(out, "{}", serde_json::Value::from(text));
 }
 
-/// JSON without the blanks outside its strings; a text that is no object or list is left as it is.
+/// JSON without the blanks outside its strings; what is no object or list, or no JSON, is left as it is.
 ///
 /// Providers write a call's arguments anew before the model sees them: on the recorded usage the prompt grew
 /// by the compact form, whatever blanks the client sent.
 #[must_use]
 pub fn compact(json: &str) -> Cow<'_, str> {
     let trimmed = json.trim();
-    if !trimmed.starts_with(['{', '[']) {
+    let is_json =
+        trimmed.starts_with(['{', '[']) && serde_json::from_str::<&RawValue>(trimmed).is_ok();
+    if !is_json {
         return Cow::Borrowed(json);
     }
     let (mut in_string, mut escaped) = (false, false);
@@ -236,7 +225,9 @@ mod tests {
     #[test]
     fn blanks_go_only_outside_strings() {
         assert_eq!(compact("{\"a b\": [1, \"x \\\" y\"]}"), "{\"a b\":[1,\"x \\\" y\"]}");
-        assert_eq!(compact("not json at all"), "not json at all");
+        for text in ["not json at all", "{cut  off", "{ \"a\": [1, 2", "\"a  b\"", ""] {
+            assert_eq!(compact(text), text);
+        }
     }
 
     #[test]
@@ -246,6 +237,10 @@ mod tests {
         assert_eq!(provider.calls.len(), 2);
         assert_eq!(provider.calls[0].to_json(), r#"{"name":"f","arguments":{"a":1}}"#);
         assert_eq!(provider.calls[1].arguments, r#"{"odd":1}"#);
+        assert!(!provider.is_exact);
+        let noted = r#"[{"id":"c","index":0,"note":"why","function":{"name":"f","arguments":""}}]"#;
+        let provider = read(&[("openai.tool_calls", noted)]);
+        assert_eq!(provider.extra, ["\"why\""]);
         assert!(!provider.is_exact);
     }
 

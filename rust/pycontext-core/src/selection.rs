@@ -143,10 +143,18 @@ impl Selection {
                 columns.scores()[row],
                 self.threshold
             ),
-            Reason::Duplicate(_) => format!(
-                "{start} falls: block '{}' says the same and stays.",
-                self.detail(columns, row)
-            ),
+            Reason::Duplicate(copy) => {
+                let copy = copy as usize;
+                let id = columns.ids()[copy].as_ref();
+                if self.reasons[copy].is_kept() {
+                    format!("{start} falls: block '{id}' says the same and stays.")
+                } else {
+                    let why = self.detail_of_head(columns, copy);
+                    format!(
+                        "{start} falls: block '{id}' says the same and is the better copy, which falls as well: {why}."
+                    )
+                }
+            }
             Reason::Unit(head) => format!(
                 "{start} falls with block '{}', which it belongs to: {}.",
                 columns.ids()[head as usize].as_ref(),

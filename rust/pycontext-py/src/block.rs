@@ -1,11 +1,11 @@
 //! `ContextBlock` to a row of the core, with every check on the way.
 
 use pycontext_core::columns::{Rare, Row};
-use pycontext_core::count::Encoding;
 use pycontext_core::error::{Error, Fault};
 use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
 use pycontext_core::provider::Provider;
+use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -35,16 +35,16 @@ pub enum Count {
     Unknown,
     /// Said by the caller, believed.
     Given(u32),
-    /// Counted by the default counter when somebody read it.
-    Default(u32),
+    /// Made of this content by the counter of that name.
+    By(u32, PyBackedStr),
 }
 
 impl Fields {
-    /// The count, where a set that counts with `encoding` may believe it.
-    pub fn tokens(&self, encoding: Option<Encoding>) -> Option<u32> {
-        match self.count {
-            Count::Given(tokens) => Some(tokens),
-            Count::Default(tokens) => (encoding == Some(Encoding::O200k)).then_some(tokens),
+    /// The count, where a set whose counter has that name may believe it.
+    pub fn tokens(&self, counter: &str) -> Option<u32> {
+        match &self.count {
+            Count::Given(tokens) => Some(*tokens),
+            Count::By(tokens, name) => (**name == *counter).then_some(*tokens),
             Count::Unknown => None,
         }
     }
@@ -85,19 +85,16 @@ pub fn read(block: &Bound<'_, PyAny>, index: Option<usize>) -> PyResult<Fields> 
         let fault = Fault::new("block", &shown(block), format!("is {kind}, not ContextBlock"));
         return Err(raise(py, &fault.at(index, None)));
     }
-    let id = block.getattr(intern!(py, "id"))?;
-    let named = |fault: Fault| raise(py, &placed(fault, index, &id));
-    let fields = RawFields {
-        id: id.clone(),
-        content: block.getattr(intern!(py, "content"))?,
-        score: block.getattr(intern!(py, "relevance_score"))?,
-        kind: block.getattr(intern!(py, "type"))?,
-        metadata: block.getattr(intern!(py, "metadata"))?,
-        timestamp: block.getattr(intern!(py, "timestamp"))?,
-        count: block.getattr(intern!(py, "_raw_token_count"))?,
-        references: block.getattr(intern!(py, "references"))?,
-    };
-    fields.check()?.map_err(named)
+    let fields = RawFields::of(block).map_err(|error| {
+        if error.is_instance_of::<PyAttributeError>(py) {
+            // Somebody deleted a field.
+            let fault = Fault::new("block", "", format!("has lost a field: {error}"));
+            raise(py, &fault.at(index, None))
+        } else {
+            error
+        }
+    })?;
+    fields.check()?.map_err(|fault| raise(py, &placed(fault, index, &fields.id)))
 }
 
 /// The fields of a block as Python objects.
@@ -113,7 +110,22 @@ pub struct RawFields<'py> {
     pub references: Bound<'py, PyAny>,
 }
 
-impl RawFields<'_> {
+impl<'py> RawFields<'py> {
+    /// The fields of a `ContextBlock`.
+    fn of(block: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let py = block.py();
+        Ok(Self {
+            id: block.getattr(intern!(py, "id"))?,
+            content: block.getattr(intern!(py, "content"))?,
+            score: block.getattr(intern!(py, "relevance_score"))?,
+            kind: block.getattr(intern!(py, "type"))?,
+            metadata: block.getattr(intern!(py, "metadata"))?,
+            timestamp: block.getattr(intern!(py, "timestamp"))?,
+            count: block.getattr(intern!(py, "_raw_token_count"))?,
+            references: block.getattr(intern!(py, "references"))?,
+        })
+    }
+
     /// The checked fields, or the first fault; the outer error is for what Python itself refuses.
     pub fn check(&self) -> PyResult<Result<Fields, Fault>> {
         let kinds = kinds(self.kind.py())?;
@@ -134,7 +146,7 @@ impl RawFields<'_> {
         limits.score(score)?;
         let kind = kind(&self.kind, kinds)?;
         let timestamp = integer(&self.timestamp, "timestamp", i64::MAX)?;
-        let count = count(&self.count, counted)?;
+        let count = count(&self.count, counted, &content)?;
         let references = references(&self.references, &limits)?;
         let (metadata, pairs) = metadata(&self.metadata)?;
         let views = || pairs.iter().map(|(k, v)| (k.as_ref(), v.as_ref()));

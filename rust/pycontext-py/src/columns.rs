@@ -16,6 +16,7 @@ use pyo3::types::{PyList, PyTuple};
 use crate::block::{Fields, RawFields, placed, read};
 use crate::count;
 use crate::error::{raise, refuse};
+use crate::field::backed;
 use crate::table::Table;
 
 /// Blocks as columns; `BlockSet` of the package is the face of it.
@@ -29,6 +30,8 @@ pub struct Columns {
     table: Mutex<Arc<Table>>,
     /// `None` when a plug-in counts: then the counts come with the blocks.
     pub encoding: Option<Encoding>,
+    /// Name of the counter: its own counts are believed.
+    counter: String,
 }
 
 impl Columns {
@@ -49,7 +52,7 @@ impl Columns {
     ) -> PyResult<Vec<u32>> {
         let known = blocks.iter().enumerate().map(|(i, block)| {
             let counted = || plugged.and_then(|counts| counts.get(i).copied());
-            block.tokens(self.encoding).or_else(counted)
+            block.tokens(&self.counter).or_else(counted)
         });
         let known: Vec<Option<u32>> = known.collect();
         let Some(encoding) = self.encoding else {
@@ -70,13 +73,17 @@ impl Columns {
 
 #[pymethods]
 impl Columns {
-    /// Empty columns that count with `encoding`; with a plug-in when that is None.
+    /// Empty columns for the counter of that name, which is `encoding`, or a plug-in when that is None.
     #[new]
-    fn new(py: Python<'_>, encoding: Option<&str>) -> PyResult<Self> {
-        Ok(Self {
-            table: Mutex::default(),
-            encoding: encoding.map(|name| count::encoding(py, name)).transpose()?,
-        })
+    fn new(encoding: Option<Bound<'_, PyAny>>, counter: String) -> PyResult<Self> {
+        let encoding = encoding.map(|name| count::encoding(&name)).transpose()?;
+        Ok(Self { table: Mutex::default(), encoding, counter })
+    }
+
+    /// Columns of their own with the same blocks, which are copied when one of the two is first written to.
+    fn snapshot(&self, py: Python<'_>) -> Self {
+        let table = Mutex::new(Arc::clone(&self.lock(py)));
+        Self { table, encoding: self.encoding, counter: self.counter.clone() }
     }
 
     fn __len__(&self, py: Python<'_>) -> usize {
@@ -176,9 +183,10 @@ impl Columns {
         Ok(())
     }
 
-    /// The row of that id, or None.
-    fn find(&self, py: Python<'_>, id: &str) -> Option<usize> {
-        self.lock(py).columns.find(id)
+    /// The row of that id, or None, also for what cannot be an id.
+    fn find(&self, id: &Bound<'_, PyAny>) -> Option<usize> {
+        let id = backed(id, "id").ok().map(|text| (id.py(), text));
+        id.and_then(|(py, id)| self.lock(py).columns.find(&id))
     }
 
     /// Ids in order.

@@ -18,21 +18,30 @@ pub fn render(py: Python<'_>, name: &str) -> PyResult<Render> {
     Render::named(name).ok_or_else(|| unknown(py, "render", name, Render::ALL.map(Render::name)))
 }
 
-/// The table of `columns` with all costs of `render` known.
-pub fn with_costs(py: Python<'_>, columns: &Columns, render: Render) -> PyResult<Arc<Table>> {
+/// Count what the costs of `render` still need; a plug-in's counts come by `set_counts`.
+#[pyfunction]
+pub fn fill_costs(py: Python<'_>, columns: &Columns, render: &str) -> PyResult<()> {
+    let render = self::render(py, render)?;
     let mut guard = columns.lock(py);
-    if !guard.columns.has_costs(render) {
-        let Some(encoding) = columns.encoding else {
-            let fault = Fault::new("costs", "", "are not counted by the plug-in");
-            return Err(refuse(py, fault));
-        };
+    if let Some(encoding) = columns.encoding
+        && !guard.columns.has_costs(render)
+    {
         let table = Arc::make_mut(&mut guard);
         py.detach(|| table.columns.fill_costs(render, &encoding));
     }
-    Ok(Arc::clone(&guard))
+    Ok(())
 }
 
-/// Tokens of the whole set as rendered.
+/// The table of `columns`, whose costs of `render` must be known.
+pub fn with_costs(py: Python<'_>, columns: &Columns, render: Render) -> PyResult<Arc<Table>> {
+    let table = Arc::clone(&columns.lock(py));
+    if table.columns.has_costs(render) {
+        return Ok(table);
+    }
+    Err(refuse(py, Fault::new("costs", "", format!("of {} are not counted", render.name()))))
+}
+
+/// Tokens of the whole set as rendered; `fill_costs` or `set_counts` comes first.
 #[pyfunction]
 pub fn total_cost(py: Python<'_>, columns: &Columns, render: &str) -> PyResult<u64> {
     let render = self::render(py, render)?;

@@ -7,16 +7,22 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyString};
 
-use crate::error::{refuse, unknown};
-use crate::field::backed;
+use crate::error::refuse;
+use crate::field::{backed, shown};
+
+/// The encoding of current models.
+const DEFAULT: Encoding = Encoding::O200k;
 
 /// Bytes of text from which counting pays for letting other threads run.
 const DETACH_BYTES: usize = 4096;
 
 /// The encoding of that name.
-pub fn encoding(py: Python<'_>, name: &str) -> PyResult<Encoding> {
-    Encoding::named(name)
-        .ok_or_else(|| unknown(py, "encoding", name, Encoding::ALL.map(Encoding::name)))
+pub fn encoding(name: &Bound<'_, PyAny>) -> PyResult<Encoding> {
+    let found = backed(name, "encoding").ok().and_then(|text| Encoding::named(&text));
+    found.ok_or_else(|| {
+        let rule = format!("is not one of {}", Encoding::ALL.map(Encoding::name).join(", "));
+        refuse(name.py(), Fault::new("encoding", &shown(name), rule))
+    })
 }
 
 /// Counts `bytes` of text; many of them without the interpreter.
@@ -26,23 +32,23 @@ pub fn detached<R: Send>(py: Python<'_>, bytes: usize, count: impl FnOnce() -> R
 
 /// Count the tokens of a text exactly: the length of tiktoken's `encode_ordinary`.
 #[pyfunction]
-#[pyo3(signature = (text, encoding = "o200k_base"))]
-pub fn count_tokens(text: &Bound<'_, PyAny>, encoding: &str) -> PyResult<u32> {
+#[pyo3(signature = (text, encoding = None), text_signature = "(text, encoding='o200k_base')")]
+pub fn count_tokens(text: &Bound<'_, PyAny>, encoding: Option<&Bound<'_, PyAny>>) -> PyResult<u32> {
     let py = text.py();
-    let encoding = self::encoding(py, encoding)?;
+    let encoding = encoding.map_or(Ok(DEFAULT), self::encoding)?;
     let text = backed(text, "text").map_err(|fault| refuse(py, fault))?;
     Ok(detached(py, text.len(), || encoding.count(&text)))
 }
 
 /// Count the tokens of many texts in one call, one uint32 a text.
 #[pyfunction]
-#[pyo3(signature = (texts, encoding = "o200k_base"))]
+#[pyo3(signature = (texts, encoding = None), text_signature = "(texts, encoding='o200k_base')")]
 pub fn count_tokens_batch<'py>(
     texts: &Bound<'py, PyAny>,
-    encoding: &str,
+    encoding: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyArray1<u32>>> {
     let py = texts.py();
-    let encoding = self::encoding(py, encoding)?;
+    let encoding = encoding.map_or(Ok(DEFAULT), self::encoding)?;
     if texts.is_instance_of::<PyString>() {
         let fault = Fault::new("texts", "", "is one str, not a sequence of them");
         return Err(refuse(py, fault));
@@ -60,7 +66,8 @@ pub fn count_tokens_batch<'py>(
 
 /// The bytes of every token in the order of their ranks, for building an oracle from the same ranks.
 #[pyfunction]
-pub fn vocabulary<'py>(py: Python<'py>, encoding: &str) -> PyResult<Vec<Bound<'py, PyBytes>>> {
-    let tokens = self::encoding(py, encoding)?.vocabulary();
+pub fn vocabulary<'py>(encoding: &Bound<'py, PyAny>) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let py = encoding.py();
+    let tokens = self::encoding(encoding)?.vocabulary();
     Ok(tokens.into_iter().map(|t| PyBytes::new(py, t)).collect())
 }

@@ -10,10 +10,16 @@ use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyT
 use crate::block::Count;
 
 /// The str behind `value`, without a copy where Python has it as UTF-8.
+///
+/// A subclass of str is taken as the text it is: nothing of it may run while the set is locked.
 pub fn backed(value: &Bound<'_, PyAny>, field: &str) -> Result<PyBackedStr, Fault> {
     let text = value.cast::<PyString>().map_err(|_| wrong_type(value, field, "str"))?;
-    PyBackedStr::try_from(text.clone())
-        .map_err(|_| Fault::new(field, &shown(value), "holds a lone surrogate"))
+    let surrogate = |_| Fault::new(field, &shown(value), "holds a lone surrogate");
+    let backed = PyBackedStr::try_from(text.clone()).map_err(surrogate)?;
+    if text.is_exact_instance_of::<PyString>() {
+        return Ok(backed);
+    }
+    PyBackedStr::try_from(PyString::new(value.py(), &backed)).map_err(surrogate)
 }
 
 /// A real number; whether it is in range is for `Limits`.
@@ -51,15 +57,28 @@ pub fn integer(value: &Bound<'_, PyAny>, field: &str, limit: i64) -> Result<i64,
     }
 }
 
-/// What a block knows of its tokens.
-pub fn count(value: &Bound<'_, PyAny>, counted: &Bound<'_, PyType>) -> Result<Count, Fault> {
+/// What a block knows of its tokens; a count that was made of another content is none.
+pub fn count(
+    value: &Bound<'_, PyAny>,
+    counted: &Bound<'_, PyType>,
+    content: &str,
+) -> Result<Count, Fault> {
     if value.is_none() {
         return Ok(Count::Unknown);
     }
     let number = integer(value, "token_count", u32::MAX.into())?;
     let number = u32::try_from(number).unwrap_or(u32::MAX);
-    let by_default = !value.is_exact_instance_of::<PyInt>() && value.get_type().is(counted);
-    Ok(if by_default { Count::Default(number) } else { Count::Given(number) })
+    if value.is_exact_instance_of::<PyInt>() || !value.get_type().is(counted) {
+        return Ok(Count::Given(number));
+    }
+    let text = |name| {
+        let found = value
+            .getattr(name)
+            .map_err(|error| Fault::new("token_count", "", error.to_string()))?;
+        backed(&found, "token_count")
+    };
+    let is_same = *text("content")? == *content;
+    Ok(if is_same { Count::By(number, text("counter")?) } else { Count::Unknown })
 }
 
 /// Ids of other blocks.
@@ -91,11 +110,12 @@ pub fn metadata(value: &Bound<'_, PyAny>) -> Result<(Option<Py<PyDict>>, Pairs),
         return Ok((None, Vec::new()));
     }
     let failed = |error: PyErr| Fault::new("metadata", "", error.to_string());
-    let copy = dict.copy().map_err(failed)?;
-    let mut pairs = Vec::with_capacity(copy.len());
-    for (key, value) in &copy {
+    let copy = PyDict::new(value.py());
+    let mut pairs = Vec::with_capacity(dict.len());
+    for (key, value) in dict {
         let key = backed(&key, "metadata key")?;
         let value = backed(&value, &format!("metadata['{}']", shorten(&key)))?;
+        copy.set_item(key.as_py_str(), value.as_py_str()).map_err(failed)?;
         pairs.push((key, value));
     }
     Ok((Some(copy.unbind()), pairs))

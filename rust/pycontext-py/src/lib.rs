@@ -23,7 +23,7 @@ mod _core {
     #[pymodule_export]
     use super::columns::Columns;
     #[pymodule_export]
-    use super::cost::{set_counts, total_cost, uncounted};
+    use super::cost::{fill_costs, set_counts, total_cost, uncounted};
     #[pymodule_export]
     use super::count::{count_tokens, count_tokens_batch, vocabulary};
     #[pymodule_export]
@@ -32,4 +32,8 @@ mod _core {
     use super::selection::Selection;
     #[pymodule_export]
     use super::text::{escape, unescape};
+
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "the name that Python has for it")]
+    const __version__: &str = env!("CARGO_PKG_VERSION");
 }

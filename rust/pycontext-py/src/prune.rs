@@ -8,11 +8,11 @@ use pycontext_core::error::Fault;
 use pycontext_core::policy::{Duplicates, Order, Policy};
 use pycontext_core::prune::{Request, prune as run};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 
 use crate::columns::Columns;
 use crate::cost::{render, with_costs};
 use crate::error::{raise, refuse, unknown};
+use crate::field::{backed, shown};
 use crate::selection::Selection;
 use crate::table::Table;
 
@@ -30,7 +30,7 @@ pub fn prune(
     order: &str,
     threshold: f64,
     duplicates: &str,
-    pins: Vec<PyBackedStr>,
+    pins: Vec<Bound<'_, PyAny>>,
     relevance: Option<PyReadonlyArray1<'_, f64>>,
     costs: Option<PyReadonlyArray1<'_, u32>>,
 ) -> PyResult<Selection> {
@@ -56,7 +56,7 @@ pub fn prune(
             return Err(refuse(py, fault));
         }
     }
-    let pins = rows(py, &table, &pins)?;
+    let pins = rows(&table, &pins)?;
     let selection = py.detach(|| {
         let request = Request {
             available,
@@ -77,11 +77,11 @@ fn plain(tokens: u32) -> Cost {
     Cost { tokens, tail: 0, is_exact: true }
 }
 
-fn rows(py: Python<'_>, table: &Table, pins: &[PyBackedStr]) -> PyResult<Vec<usize>> {
-    let find = |id: &PyBackedStr| {
-        table.columns.find(id).ok_or_else(|| {
-            refuse(py, Fault::new("pin", &format!("'{id}'"), "is not the id of a block"))
-        })
+fn rows(table: &Table, pins: &[Bound<'_, PyAny>]) -> PyResult<Vec<usize>> {
+    let find = |id: &Bound<'_, PyAny>| {
+        let row = backed(id, "pin").ok().and_then(|id| table.columns.find(&id));
+        let fault = || Fault::new("pin", &shown(id), "is not the id of a block");
+        row.ok_or_else(|| refuse(id.py(), fault()))
     };
     pins.iter().map(find).collect()
 }

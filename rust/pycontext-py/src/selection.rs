@@ -11,6 +11,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::PyTuple;
 
 use crate::error::refuse;
+use crate::field::backed;
 use crate::table::Table;
 
 /// What stays and why; later changes of the set do not reach it.
@@ -76,9 +77,10 @@ impl Selection {
     }
 
     /// One sentence about the block of that id.
-    fn explain(&self, py: Python<'_>, id: &str) -> PyResult<String> {
-        let sentence = self.chosen.explain(&self.table.columns, id);
-        sentence.map_err(|fault| refuse(py, fault))
+    fn explain(&self, id: &Bound<'_, PyAny>) -> PyResult<String> {
+        let sentence =
+            backed(id, "id").and_then(|id| self.chosen.explain(&self.table.columns, &id));
+        sentence.map_err(|fault| refuse(id.py(), fault))
     }
 
     /// The fields of a block in the order of `ContextBlock`, the type by its number.
