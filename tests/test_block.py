@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from conftest import tiktoken_count
-from pycontext import ContextBlock, ContextType, ValidationError
+from pycontext import BlockSet, ContextBlock, ContextType, ValidationError, prune
 from strategies import TEXTS
 
 
@@ -87,3 +87,48 @@ def test_a_block_is_compared_copied_and_stored_as_a_value():
 def test_there_is_no_room_for_a_misspelt_field():
     with pytest.raises(AttributeError):
         make().relevence_score = 1
+
+
+RUSSIAN = "Здравствуйте, как дела сегодня вечером? " * 5
+
+
+@pytest.mark.parametrize(
+    "of",
+    [
+        copy.copy,
+        copy.deepcopy,
+        dataclasses.replace,
+        lambda block: pickle.loads(pickle.dumps(block)),
+        lambda block: BlockSet([block])[0],
+        lambda block: BlockSet([block]).prune(1000).kept[0],
+    ],
+)
+def test_a_count_that_nobody_gave_is_not_believed_by_another_counter(of):
+    block = make(content=RUSSIAN)
+    assert block.token_count == tiktoken_count(RUSSIAN)
+    copied = of(block)
+    assert copied.token_count == tiktoken_count(RUSSIAN)
+    other = tiktoken_count(RUSSIAN, "cl100k_base")
+    assert other > block.token_count
+    assert prune([copied], 1000, counter="cl100k_base").tokens == other + 7
+    assert BlockSet([copied], counter="cl100k_base").token_counts.tolist() == [other]
+
+
+def test_replacing_the_content_replaces_the_count():
+    block = make()
+    assert block.token_count == 2
+    assert dataclasses.replace(block, content="one two three").token_count == 3
+
+
+def test_a_block_can_always_be_looked_at():
+    block = make()
+    block.content = 7
+    block.relevance_score = object
+    assert "content=7" in repr(block)
+
+
+def test_a_field_that_was_deleted_is_a_bad_block():
+    block = make()
+    del block.references
+    with pytest.raises(ValidationError, match=r"blocks\[0\]: block has lost a field"):
+        prune([block], 100)

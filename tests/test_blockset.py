@@ -6,6 +6,7 @@ import copy
 import gc
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from conftest import tiktoken_count
-from pycontext import BlockSet, ContextBlock, ContextType, ValidationError, prune
+from pycontext import BlockSet, ContextBlock, ContextType, PluginError, ValidationError, prune
 from strategies import SCORES, TEXTS
 
 
@@ -322,3 +323,167 @@ def test_a_plug_in_counter_is_kept_to_as_well(contents, budget):
     assert blocks.prune(1000).tokens == 3 * bool(contents) + sum(
         Words().count(message["content"]) + 4 for message in blocks.prune(1000).messages()
     )
+
+
+def test_no_write_is_lost_while_another_thread_uses_the_set():
+    blocks = BlockSet([make(i) for i in range(300)])
+    others = [blocks[row] for row in range(1, 300)]
+    done = threading.Event()
+    started = threading.Event()
+
+    def use():
+        while not done.is_set():
+            blocks.type_tokens()
+            started.set()
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    started.wait()
+    lost = 0
+    for i in range(300):
+        block = blocks[0]
+        block.content = f"written {i}"
+        del block
+        lost += blocks.to_fields()[0][1] != f"written {i}"
+    done.set()
+    thread.join()
+    assert lost == 0
+    assert len(others) == 299
+
+
+class Sometimes:
+    """A plug-in counter that fails when it is told to."""
+
+    name = "sometimes"
+    exact = True
+
+    def __init__(self):
+        self.is_down = False
+
+    def count(self, text):
+        return self.count_batch([text])[0]
+
+    def count_batch(self, texts):
+        if self.is_down:
+            raise OSError("down")
+        return [len(text) for text in texts]
+
+
+def test_a_write_waits_for_a_counter_that_is_down():
+    counter = Sometimes()
+    blocks = BlockSet([make(0, "old")], counter=counter)
+    held = blocks[0]
+    held.content = "new content"
+    counter.is_down = True
+    for _ in range(2):
+        with pytest.raises(PluginError, match="counter 'sometimes' raised OSError"):
+            blocks.prune(100)
+    counter.is_down = False
+    assert texts(blocks.prune(100).kept) == ["new content"]
+    assert blocks.token_counts.tolist() == [11]
+    assert held.token_count == 11
+
+
+@pytest.mark.parametrize("counter", [None, 5, "gpt2", object()])
+def test_a_counter_that_is_none_is_refused_at_once(counter):
+    with pytest.raises(ValidationError, match=r"counter .* is not one of o200k_base, cl100k_base"):
+        BlockSet(counter=counter)
+
+
+@pytest.mark.parametrize("result", [2.9, True, "7", None, -1, 2**32])
+def test_a_count_is_a_whole_number_or_the_plug_in_is_named(result):
+    class Strange(Sometimes):
+        def count_batch(self, texts):
+            return [result for _ in texts]
+
+    with pytest.raises(PluginError, match=r"counter 'sometimes' returned .*, not a whole number from 0"):
+        BlockSet([make(0)], counter=Strange())
+
+
+def test_a_plug_in_may_take_its_time_and_use_the_set():
+    blocks = BlockSet([make(i, f"note {i}") for i in range(5)])
+
+    class Scorer:
+        def score(self, _query, seen):
+            with ThreadPoolExecutor() as pool:
+                texts_seen = list(pool.map(lambda row: seen[row].content, range(len(seen))))
+                pool.submit(blocks.append, make(9)).result(timeout=10)
+            return [len(text) / 100 for text in texts_seen]
+
+    selection = blocks.prune(1000, query="q", scorer=Scorer())
+    assert len(selection.kept) == 5
+    assert len(blocks) == 6
+
+
+def test_a_plug_in_cannot_change_the_set_by_looking():
+    blocks = BlockSet([make(i, f"note {i}") for i in range(3)])
+    before = blocks.to_fields()
+
+    class Meddler:
+        def cost(self, block):
+            block.content = "changed"
+            return 3
+
+        def render(self, seen):
+            for block in seen:
+                block.content = "changed again"
+            return "short"
+
+    blocks.prune(1000, render=Meddler())
+    assert blocks.to_fields() == before
+
+
+def test_two_sets_may_be_given_to_each_other_at_once():
+    first, second = BlockSet([make(0)]), BlockSet([make(1)])
+
+    def give(one, other):
+        for _ in range(200):
+            one[:] = other
+
+    threads = [threading.Thread(target=give, args=pair, daemon=True) for pair in ((first, second), (second, first))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+        assert not thread.is_alive()
+
+
+def test_text_of_a_subclass_is_taken_as_the_text_it_is():
+    class Loud(str):
+        __slots__ = ()
+
+        def __eq__(self, other):
+            raise AssertionError("nothing of it may run")
+
+        __hash__ = str.__hash__
+
+    block = make(0, Loud("hello"), metadata={"k": Loud("v")})
+    blocks = BlockSet([block])
+    assert type(blocks[0].content) is str
+    assert type(blocks[0].metadata["k"]) is str
+
+
+def test_many_held_blocks_cost_no_more_than_a_look_at_each():
+    blocks = BlockSet([make(i, f"note {i} " + "word " * 5) for i in range(4_000)])
+    selection = blocks.prune(10_000)
+    looks = []
+
+    class Watched(ContextBlock):
+        __slots__ = ()
+
+        @property
+        def content(self):
+            looks.append(self.id)
+            return ContextBlock.content.fget(self)
+
+        @content.setter
+        def content(self, value):
+            ContextBlock.content.fset(self, value)
+
+    held = list(blocks)
+    for block in held:
+        block.__class__ = Watched
+    looks.clear()
+    blocks.keep(selection)
+    # Reading back is linear in what is held, however many blocks fall.
+    assert len(looks) < 5 * len(held)

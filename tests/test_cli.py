@@ -7,10 +7,12 @@ import os
 import pty
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import pycontext
 from conftest import tiktoken_count
 from reference import count_messages
 
@@ -314,7 +316,9 @@ def test_the_demo_shows_what_was_kept_and_why():
 
 def test_the_traces_can_be_tried_on_other_commands(tmp_path):
     target = tmp_path / "traces.jsonl"
-    assert run("demo", "--write", target) == (DONE, "", "")
+    code, out, err = run("demo", "--write", target)
+    assert (code, out) == (DONE, "")
+    assert f"pycontext prune {target} --budget 6000" in err
     code, out, _ = run("prune", target, "--budget", 6000)
     assert code == DONE
     assert all(count_messages(line["messages"]) <= 6000 for line in lines_of(out))
@@ -357,3 +361,125 @@ def test_people_see_progress_and_colour(chats):
     quiet = on_a_terminal(["prune", chats, "--budget", 150, "--json"])
     assert "\x1b" not in quiet
     assert json.loads(quiet)["event"] == "summary"
+
+
+def test_lines_that_are_too_long_are_bad_lines_at_the_end_as_well(tmp_path):
+    path = tmp_path / "in.jsonl"
+    for end in (b"\n", b""):
+        path.write_bytes(b'{"messages": [], "x": "' + b"x" * (65 << 20) + b'"}' + end)
+        code, out, err = run("prune", path, "--budget", 100, "--skip-bad", "--json")
+        assert (code, out) == (PARTLY, "")
+        bad, summary = lines_of(err)
+        assert (bad["event"], bad["line"], summary["bad_lines"]) == ("bad_line", 1, 1)
+
+
+def test_names_are_text_and_no_markup(tmp_path):
+    path = write(
+        tmp_path / "a[x].jsonl",
+        {**conversation("x"), "id": "[/foo]"},
+        {**conversation("x"), "id": "[red]name\tx"},
+        {**conversation("x"), "id": None},
+    )
+    code, out, _ = run("inspect", path)
+    assert code == DONE
+    for words in ("[/foo]", "[red]name x", "a[x].jsonl"):
+        assert words in out
+    assert [line.split("\t")[1] for line in run("count", path)[1].splitlines()] == [
+        "[/foo]",
+        "[red]name x",
+        "3",
+        "total",
+    ]
+
+
+def test_long_names_leave_the_numbers_readable(tmp_path):
+    path = write(tmp_path / "in.jsonl", {**conversation("x"), "id": "a very long name " * 30})
+    for width in ("60", "100", "140"):
+        _, out, _ = run("inspect", path, env={"COLUMNS": width})
+        tokens = count_messages(conversation("x")["messages"])
+        assert f"{tokens:,}" in out
+
+
+def test_a_lone_surrogate_beside_the_messages_is_kept(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"id": "\\ud800", "messages": [{"role": "user", "content": "é"}]}', encoding="utf-8")
+    code, out, _ = run("prune", path, "--budget", 100)
+    assert code == DONE
+    assert lines_of(out) == lines_of(path.read_text(encoding="utf-8"))
+    assert run("count", path)[0] == DONE
+    assert run("inspect", path)[0] == DONE
+
+
+def test_a_private_file_stays_private(chats):
+    chats.chmod(0o600)
+    assert run("prune", chats, "--budget", 150, "-o", chats)[0] == DONE
+    assert chats.stat().st_mode & 0o777 == 0o600
+
+
+def test_output_may_be_named_in_many_ways(chats, tmp_path):
+    expected = run("prune", chats, "--budget", 150)[1]
+    assert run("prune", chats, "--budget", 150, "-o", "-")[1] == expected
+    target = tmp_path / ("x" * 250)
+    assert run("prune", chats, "--budget", 150, "-o", target)[0] == DONE
+    assert target.read_text(encoding="utf-8") == expected
+    link = tmp_path / "link"
+    link.symlink_to(target)
+    assert run("prune", chats, "--budget", 100, "-o", link)[0] == DONE
+    assert link.is_symlink()
+    assert target.read_text(encoding="utf-8") != expected
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    assert run("prune", chats, "--budget", 150, "-o", loop)[0] == DONE
+    assert loop.read_text(encoding="utf-8") == expected
+
+
+def test_sums_before_are_of_all_that_was_read(tmp_path):
+    big = conversation("big")
+    big["messages"][0]["content"] = "rule " * 500
+    path = write(tmp_path / "in.jsonl", conversation("a"), big)
+    whole = sum(count_messages(entry["messages"]) for entry in (conversation("a"), big))
+    _, out, err = run("prune", path, "--budget", 150, "--json")
+    summary = lines_of(err)[-1]
+    assert summary["tokens_before"] == whole
+    assert summary["tokens_after"] == sum(count_messages(line["messages"]) for line in lines_of(out))
+    _, out, err = run("prune", path, "--budget", 150, "--json", "--on-overflow", "keep")
+    summary = lines_of(err)[-1]
+    assert (summary["tokens_before"], summary["messages_before"]) == (whole, 30)
+    assert summary["tokens_after"] == sum(count_messages(line["messages"]) for line in lines_of(out))
+
+
+def test_every_line_of_a_json_report_is_json(tmp_path):
+    path = write(tmp_path / "in.jsonl", "{broken")
+    code, _, err = run("prune", path, "--budget", 150, "--json")
+    assert code == FAILED
+    (event,) = lines_of(err)
+    assert event["event"] == "error"
+    assert f"{path}:1" in event["message"]
+
+
+def test_a_stop_leaves_nothing_half_written(chats, tmp_path):
+    chats.write_text(chats.read_text(encoding="utf-8") * 20_000, encoding="utf-8")
+    program = [sys.executable, "-m", "pycontext", "prune", str(chats), "--budget", "150", "-o", str(tmp_path / "out")]
+    with subprocess.Popen(program, stderr=subprocess.PIPE) as process:
+        while not list(tmp_path.glob(".pycontext-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.terminate()
+        assert process.stderr.read() == b"pycontext: interrupted\n"
+        assert process.wait() == FAILED
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_a_terminal_that_knows_few_characters_is_no_error(encoding):
+    assert run("demo", env={"PYTHONIOENCODING": encoding})[0] == DONE
+
+
+def test_standard_input_is_read_once_and_may_be_closed():
+    assert run("count", "-", "-", stdin=b'{"messages": []}')[1] == "0\t1\n0\ttotal\n"
+    done = subprocess.run(["sh", "-c", f"{sys.executable} -m pycontext count <&-"], capture_output=True, check=False)
+    assert (done.returncode, b"Traceback" in done.stderr) == (FAILED, False)
+
+
+def test_the_version_is_that_of_the_package():
+    assert run("--version")[1] == f"{pycontext.__version__}\n"

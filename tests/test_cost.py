@@ -120,3 +120,44 @@ def test_an_image_has_a_price():
 
     assert cost("low") == 3 + 4 + 85
     assert cost("high") == 3 + 4 + 1_445
+
+
+WHY = "because " * 50
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        ({"function": {"name": "f", "arguments": "{ cut off   " + WHY}}, "{ cut off   " + WHY),
+        ({"function": {"name": "f", "arguments": "[1, 2   " + WHY}}, "[1, 2   " + WHY),
+        ({"function": {"name": "f", "arguments": "{}"}, "note": WHY}, WHY),
+        ({"function": {"name": "f", "arguments": "{}", "note": WHY}}, WHY),
+        ({"type": "custom", "custom": {"name": "f", "input": WHY}}, WHY),
+        ({"type": "odd", "odd": WHY}, WHY),
+    ],
+)
+def test_nothing_of_a_call_is_free(call, text):
+    message = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", **call}]}
+    assert BlockSet(to_blocks([message])).total_cost("openai") >= tiktoken_count(text)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": [{"type": "text", "text": [WHY]}]},
+        {"role": "user", "content": [{"type": "text", "text": "x", "note": WHY}]},
+        {"role": "user", "content": [{"type": "audio", "audio": WHY}]},
+        {"role": "assistant", "content": "x", "tool_call_id": "c", "name": WHY},
+        {"role": "assistant", "content": "x", "refusal": WHY},
+        {"role": "assistant", "content": "x", "tool_calls": WHY},
+    ],
+)
+def test_nothing_of_a_message_is_free(message):
+    assert BlockSet(to_blocks([message])).total_cost("openai") >= tiktoken_count(WHY)
+
+
+def test_a_name_counts_once_the_type_is_edited():
+    (block,) = to_blocks([{"role": "tool", "tool_call_id": "c", "name": WHY, "content": "x"}])
+    assert BlockSet([block]).total_cost("openai") < 20
+    block.type = ContextType.USER
+    assert BlockSet([block]).total_cost("openai") > tiktoken_count(WHY)

@@ -465,3 +465,91 @@ def test_the_default_timestamp_is_now():
     manager = ContextManager()
     session = session_of(manager, "x")
     assert abs(manager.get_block(session, "b0").timestamp - time.time() * 1000) < 60_000
+
+
+class Fails:
+    """A counter that fails in its nth call."""
+
+    name = "fails"
+    exact = True
+
+    def __init__(self, calls):
+        self.calls = calls
+
+    def count(self, text):
+        return self.count_batch([text])[0]
+
+    def count_batch(self, texts):
+        self.calls -= 1
+        if self.calls == 0:
+            raise OSError("down")
+        return [len(text) for text in texts]
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_nothing_is_added_when_the_counter_fails(calls):
+    manager = ContextManager(counter=Fails(calls))
+    session = manager.create_session("agent")
+    with pytest.raises(PluginError):
+        manager.add_context(session, "pay 100", USER, block_id="b")
+    assert ids(manager, session) == []
+    assert manager.sessions[session].version == 1
+    manager.add_context(session, "pay 100", USER, block_id="b")
+    assert ids(manager, session) == ["b"]
+    assert manager.sessions[session].version == 2
+
+
+def test_what_is_removed_for_good_is_gone_in_every_version():
+    manager = ContextManager()
+    session = manager.create_session("agent")
+    manager.add_context(session, "secret " * 50, MEMORY, block_id="k")
+    manager.add_context(session, "hello", USER)
+    manager.prune(session, 30)
+    manager.add_context(session, "public", MEMORY, block_id="k")
+    assert manager.remove_block(session, "k").content == "public"
+    with pytest.raises(UnknownBlockError):
+        manager.get_block(session, "k")
+
+
+def test_a_fallen_block_is_a_copy():
+    manager = ContextManager()
+    session = session_of(manager, *["word " * 20] * 3)
+    fallen = manager.prune(session, 40).dropped[0].id
+    manager.get_block(session, fallen).content = None
+    assert manager.get_block(session, fallen).content == "word " * 20
+
+
+def test_sessions_can_be_walked_while_they_come_and_go():
+    manager = ContextManager()
+    for _ in range(3):
+        manager.create_session("agent")
+    for session in manager.sessions:
+        manager.create_session("agent")
+        manager.delete_session(session)
+    assert len(manager.sessions) == 3
+    assert repr(manager.sessions) == "<3 sessions>"
+
+
+@pytest.mark.parametrize("block_id", [7, None, "\ud800", ["b0"]])
+def test_what_cannot_be_an_id_is_of_no_block(block_id):
+    manager = ContextManager()
+    session = session_of(manager, "a")
+    for method in (manager.get_block, manager.remove_block):
+        with pytest.raises(UnknownBlockError):
+            method(session, block_id)
+
+
+def test_a_slow_formatter_keeps_nobody_waiting_and_may_use_the_session():
+    manager = ContextManager()
+    session = session_of(manager, "a", "b")
+    added = threading.Event()
+
+    def formatter(package):
+        worker = threading.Thread(target=lambda: (manager.add_context(session, "c", MEMORY), added.set()))
+        worker.start()
+        assert added.wait(timeout=10)
+        manager.add_context(session, "d", MEMORY)
+        return " ".join(block.content for block in package.blocks)
+
+    assert manager.get_formatted_context(session, formatter) == "a b"
+    assert len(ids(manager, session)) == 4

@@ -198,3 +198,56 @@ def test_large_arguments_count_against_the_block_and_not_the_metadata():
     huge = {"role": "assistant", "content": None, "tool_calls": [call("c")]}
     huge["tool_calls"][0]["function"]["arguments"] = json.dumps({"text": "x" * 200_000})
     assert from_blocks(to_blocks([huge])) == [huge]
+
+
+def test_a_conversation_may_come_in_pieces():
+    chat = [
+        {"role": "user", "content": "look"},
+        {"role": "assistant", "content": None, "tool_calls": [call("a"), call("b")]},
+        result("a"),
+        result("b"),
+        {"role": "user", "content": "and?"},
+    ]
+    whole = to_blocks(chat)
+    for cut in range(len(chat) + 1):
+        first = to_blocks(chat[:cut])
+        assert [*first, *to_blocks(chat[cut:], start=cut, after=first)] == whole
+    with_mine = [ContextBlock("mine", "a note", 0.5, ContextType.TOOL), *whole[:2]]
+    (block,) = to_blocks(chat[2:3], start=2, after=with_mine)
+    assert block.references == ["m1"]
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ({"role": "user", "content": "x", 1: 2}, "messages[0]: key 1 is int, not str"),
+        ({"role": "user", "content": "x", "e": {1: 2, "1": 3}}, "does not come back from JSON as it is"),
+        ({"role": "user", "content": "x", "e": (1, 2)}, "does not come back from JSON as it is"),
+        ({"role": "user", "content": 10**5000}, "messages[0]: content <int> is not JSON: ValueError"),
+    ],
+    ids=["key", "keys inside", "tuple", "long number"],
+)
+def test_what_json_cannot_say_again_is_refused(message, words):
+    with pytest.raises(ValidationError) as caught:
+        to_blocks([message])
+    assert words in str(caught.value)
+
+
+def test_a_value_nested_too_deep_is_refused():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValidationError, match="e <list> is not JSON: RecursionError"):
+        to_blocks([{"role": "user", "content": "x", "e": deep}])
+
+
+@pytest.mark.parametrize("role", ["[]", "{}", "7", '"boss"'])
+def test_a_role_in_the_metadata_that_is_none_is_replaced(role):
+    block = ContextBlock("a", "x", 0.5, ContextType.USER, {"openai.role": role})
+    assert from_blocks([block]) == [{"role": "user", "content": "x"}]
+
+
+@pytest.mark.parametrize("value", [None, 7, "text", {"role": "user"}])
+def test_what_is_no_list_of_messages_is_said(value):
+    with pytest.raises(ValidationError, match="not a list of dicts"):
+        to_blocks(value)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
 import uuid
 
+import numpy as np
 import pytest
 from hypothesis import given
 
@@ -130,3 +132,68 @@ def test_counts_of_another_counter_are_not_believed():
 
 def test_a_package_says_what_it_is():
     assert repr(make("x")) == "<ContextPackage s: 1 blocks>"
+
+
+def test_counts_in_the_dict_are_those_of_the_packages_counter():
+    package = ContextPackage("s", "a", [ContextBlock("b", "x", 0.5, ContextType.USER)], counter="cl100k_base")
+    package.blocks[0].content = "Здравствуйте, как дела? " * 5
+    data = package.to_dict()
+    assert data["blocks"][0]["token_count"] == data["metrics"]["total_tokens"]
+    assert package.blocks[0].token_count == data["metrics"]["total_tokens"]
+    assert ContextPackage.from_dict(data).metrics.total_tokens == data["metrics"]["total_tokens"]
+
+
+def test_the_dict_is_json_whatever_numbers_were_written():
+    package = make("one")
+    package.blocks[0].relevance_score = np.float32(0.5)
+    package.blocks[0].timestamp = np.int64(5)
+    assert json.loads(json.dumps(package.to_dict()))["blocks"][0]["timestamp"] == 5
+
+
+def test_unknown_keys_stay_with_the_block_they_came_with():
+    data = make("one").to_dict()
+    data["blocks"][0]["origin"] = "elsewhere"
+    package = ContextPackage.from_dict(data)
+    del package.blocks[0]
+    package.blocks.append(ContextBlock("b0", "new", 0.5, ContextType.USER, timestamp=99))
+    assert "origin" not in package.to_dict()["blocks"][0]
+
+
+def test_owner_and_trace_are_checked_when_written():
+    package = make()
+    package.agent_id = "other"
+    for name in ("agent_id", "trace_id"):
+        with pytest.raises(ValidationError, match=f"{name} '' is empty"):
+            setattr(package, name, "")
+    assert package.agent_id == "other"
+
+
+def test_a_package_is_copied_and_pickled_with_its_version():
+    package = make("one", "two", version=7)
+    package.blocks[0].content = "three"
+    for other in (copy.deepcopy(package), pickle.loads(pickle.dumps(package))):
+        assert other.to_dict() == package.to_dict()
+        other.blocks.clear()
+        assert other.version == package.version + 1
+        assert len(package.blocks) == 2
+
+
+@pytest.mark.parametrize("session_id", ["..", ".", "~", "-rf", "@x", "+", "a/b", "a b"])
+def test_a_session_id_is_safe_in_a_path_and_on_a_command_line(session_id):
+    with pytest.raises(ValidationError, match="session_id"):
+        ContextPackage(session_id, "a")
+
+
+def test_a_version_leaves_room_for_more():
+    with pytest.raises(ValidationError, match="version"):
+        make(version=2**31 + 1)
+    package = make("one", version=2**31)
+    assert package.version == 2**31
+
+
+def test_deep_unknown_keys_are_refused():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValidationError, match="nested too deep"):
+        ContextPackage.from_dict({**make().to_dict(), "x": deep})

@@ -20,6 +20,7 @@ from pycontext import (
     ContextBlock,
     ContextPackage,
     ContextType,
+    PluginError,
     Policy,
     ValidationError,
     prune,
@@ -310,3 +311,139 @@ def test_nothing_in_nothing_out():
     selection = prune([], 1)
     assert (selection.tokens, selection.kept, selection.messages(), selection.text()) == (0, [], [], "")
     assert json.dumps(selection.to_dict())
+
+
+def test_a_copy_that_falls_is_not_said_to_stay():
+    fact = "fact " * 60
+    blocks = [
+        ContextBlock("worse", fact, 0.1, ContextType.MEMORY, timestamp=1),
+        ContextBlock("better", fact, 0.9, ContextType.MEMORY, timestamp=2),
+        ContextBlock("r", "see", 0.5, ContextType.KNOWLEDGE, references=["worse"]),
+        ContextBlock("u", "so?", 0.5, ContextType.USER),
+    ]
+    selection = prune(blocks, 30)
+    assert selection.kept_ids == ["r", "u"]
+    sentence = selection.explain("worse")
+    assert "is the better copy, which falls as well: budget" in sentence
+    assert selection.kept[0].references == ["worse"], "no reference to a copy that is not there"
+    assert "says the same and stays" in prune(blocks, 300).explain("worse")
+
+
+def test_a_selection_is_of_the_blocks_as_they_were():
+    blocks = [ContextBlock("a", "hello", 0.5, ContextType.USER)]
+    selection = prune(blocks, 30)
+    blocks[0].content = "word " * 1000
+    assert selection.messages() == [{"role": "user", "content": "hello"}]
+    assert selection.text() == "[USER]\nhello"
+
+
+@pytest.mark.parametrize("blocks", [None, 7])
+def test_what_is_no_sequence_of_blocks_is_said(blocks):
+    with pytest.raises(ValidationError, match="not a sequence of blocks"):
+        prune(blocks, 10)
+
+
+@pytest.mark.parametrize("value", [10**5000, [[[]]] * 3, "a\u2028b\nc", object()], ids=lambda v: type(v).__name__)
+def test_every_message_is_one_line_whatever_the_value(value):
+    for call in (
+        lambda: prune([], value),
+        lambda: prune([], 10, policy=value),
+        lambda: prune([], 10, render=value),
+        lambda: prune([], 10, counter=value),
+        lambda: prune([ContextBlock("a", "x", 0.5, ContextType.USER)], 10, pin=[value]),
+        lambda: prune([], 10).explain(value),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            call()
+        assert len(str(caught.value).splitlines()) == 1
+        assert len(str(caught.value)) < 250
+
+
+# Formatters.
+
+
+def wide(count):
+    """Blocks, and a formatter that writes nine tokens for each and says one."""
+
+    class Wide:
+        def cost(self, _block):
+            return 1
+
+        def render(self, blocks):
+            return "".join(f"< x x x x x>{block.content}\n" for block in blocks)
+
+    blocks = [ContextBlock(f"b{i}", f"w{i}", 0.5, ContextType.MEMORY, timestamp=i) for i in range(count)]
+    return blocks, Wide()
+
+
+@pytest.mark.parametrize("count", [46, 200, 1000])
+def test_costs_that_were_too_low_leave_most_of_the_room_used(count):
+    blocks, formatter = wide(count)
+    selection = prune(blocks, 400, render=formatter)
+    assert 300 < tiktoken_count(selection.text()) == selection.tokens <= 400
+
+
+def test_a_rendering_of_fixed_length_and_one_that_explodes():
+    class Headed:
+        def cost(self, block):
+            return block.token_count
+
+        def render(self, blocks):
+            return "head " * 100 + " ".join(block.content for block in blocks)
+
+    class Explodes(Headed):
+        def render(self, blocks):
+            return " x" * len(blocks) ** 2
+
+    blocks = [ContextBlock(f"b{i}", f"word{i} and more", 0.5, ContextType.MEMORY, timestamp=i) for i in range(200)]
+    assert 300 < prune(blocks, 400, render=Headed()).tokens <= 400
+    assert 0 < prune(blocks, 400, render=Explodes()).tokens <= 400
+
+
+def test_pins_alone_are_the_last_try():
+    class OneOrNothing:
+        def cost(self, _block):
+            return 1
+
+        def render(self, blocks):
+            return "x " * (5 if len(blocks) == 1 else 500)
+
+    blocks = [ContextBlock(f"b{i}", "word", 0.5, ContextType.MEMORY, timestamp=i) for i in range(50)]
+    blocks = [*blocks, ContextBlock("u", "so?", 0.5, ContextType.USER)]
+    assert prune(blocks, 100, render=OneOrNothing()).kept_ids == ["u"]
+
+
+def test_a_formatter_may_write_messages():
+    class Chat:
+        def cost(self, block):
+            return block.token_count + 4
+
+        def render(self, blocks):
+            return [{"role": "user", "content": f"<{block.content}>"} for block in blocks]
+
+    blocks = [ContextBlock(f"b{i}", f"note {i}", 0.5, ContextType.MEMORY, timestamp=i) for i in range(20)]
+    selection = prune(blocks, 60, render=Chat())
+    assert selection.tokens == count_messages(selection.messages()) <= 60
+    selection.messages()[0]["content"] = "changed"
+    assert selection.messages()[0]["content"] != "changed"
+
+
+@pytest.mark.parametrize(
+    ("rendering", "words"),
+    [
+        ("\ud800", "returned a lone surrogate"),
+        ([{"role": "boss"}], "returned a list that is no chat: messages[0]: role 'boss'"),
+        (7, "returned int, not str or a list of messages"),
+    ],
+)
+def test_a_formatter_is_blamed_for_what_it_writes(rendering, words):
+    class Strange:
+        def cost(self, _block):
+            return 1
+
+        def render(self, _blocks):
+            return rendering
+
+    with pytest.raises(PluginError) as caught:
+        prune([ContextBlock("a", "x", 0.5, ContextType.USER)], 10, render=Strange())
+    assert f"formatter Strange {words}" in str(caught.value)
