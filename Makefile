@@ -1,4 +1,4 @@
-# The one door: people and CI use the same targets. Everything is made inside this folder (.venv, .cache, target);
+# The one door: people and CI use the same targets. Everything is made inside this folder (.venv, .cache, .pytest_tmp, target);
 # outside it only the download caches of cargo and pip grow.
 
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell \
@@ -40,7 +40,7 @@ bench: .venv/wheel .venv/bench ## measure, print one table, keep it in benches/R
 	$(BIN)/python -m benches
 
 clean: ## remove all that was made
-	rm -rf .venv .cache target
+	rm -rf .venv .cache .pytest_tmp target
 
 need:
 	@.ci/need "$(PYTHON)"
