@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 from conftest import tiktoken_count
-from pycontext import BlockSet, ContextBlock, ContextType, ValidationError, prune
+from pycontext import BlockSet, ContextBlock, ContextType, ValidationError, count_tokens_batch, prune
 from strategies import TEXTS
 
 
@@ -132,3 +132,14 @@ def test_a_field_that_was_deleted_is_a_bad_block():
     del block.references
     with pytest.raises(ValidationError, match=r"blocks\[0\]: block has lost a field"):
         prune([block], 100)
+
+
+def test_a_count_that_is_a_numpy_number_goes_with_its_text_as_any_other():
+    (count,) = count_tokens_batch(["one"])
+    block = ContextBlock("a", "one", 0.5, ContextType.USER, token_count=count)
+    assert type(block.token_count) is int
+    block.content = "one two three four five six"
+    assert block.token_count == 6
+    block.token_count = count
+    block.content = "one two"
+    assert block.token_count == 2

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -487,3 +489,115 @@ def test_many_held_blocks_cost_no_more_than_a_look_at_each():
     blocks.keep(selection)
     # Reading back is linear in what is held, however many blocks fall.
     assert len(looks) < 5 * len(held)
+
+
+def test_a_write_while_the_set_counts_is_counted_itself():
+    blocks = BlockSet([make(0), make(1)])
+    block = blocks[0]
+    long = "word " * 200_000
+    for _ in range(5):
+        block.content = long
+        counting = threading.Thread(target=blocks.prune, args=(10**7,))
+        counting.start()
+        block.content = "short"
+        counting.join()
+        assert blocks.prune(100).kept[0].token_count == 1
+        assert block.token_count == 1
+
+
+def test_the_plug_in_counts_what_goes_in_whoever_writes_meanwhile():
+    class Slow:
+        name, exact = "letters", True
+
+        def count(self, text):
+            return len(text)
+
+        def count_batch(self, texts):
+            counts = [len(text) for text in texts]
+            if block is not None:
+                block.content = "other"
+            return counts
+
+    block = None
+    blocks = BlockSet([make(0, "ab")], counter=Slow())
+    block = blocks[0]
+    block.content = "a longer text"
+    for _ in range(3):
+        assert [(len(fields[1]), fields[6]) for fields in blocks.to_fields()] in ([(13, 13)], [(5, 5)])
+
+
+def test_a_look_that_starts_the_garbage_collector_does_not_wait_for_itself():
+    """A `__del__` runs wherever an object is made, also inside a call of the set."""
+    program = """
+import gc
+from pycontext import BlockSet, ContextBlock, ContextType
+blocks = BlockSet([ContextBlock("a", "x", 0.5, ContextType.USER, metadata={"k": "v"}, references=["b"])])
+class Ring:
+    def __init__(self):
+        self.me = self
+    def __del__(self):
+        seen.append((len(blocks), len(blocks.to_fields()), blocks.find("a")))
+seen = []
+gc.set_threshold(1)
+for _ in range(300):
+    Ring()
+    blocks.to_fields()
+    blocks.scores
+    blocks[0].content = "y"
+    blocks.prune(100).kept
+gc.set_threshold(700)
+print(len(seen) > 100)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "True\n"
+
+
+def test_every_block_is_popped_once_and_none_is_lost():
+    blocks = BlockSet(make(i) for i in range(2_000))
+    popped = []
+
+    def work():
+        while True:
+            try:
+                popped.append(blocks.pop().id)
+            except IndexError:
+                return
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(work) for _ in range(4)]:
+            future.result()
+    assert sorted(popped) == sorted(f"b{i}" for i in range(2_000))
+
+
+def test_appends_of_a_thread_keep_their_order():
+    blocks = BlockSet()
+
+    def work(start):
+        for i in range(start, start + 500):
+            blocks.append(make(i))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(0, 4_000, 1_000)))
+    for start in range(0, 4_000, 1_000):
+        own = [block.timestamp for block in blocks if start <= block.timestamp < start + 1_000]
+        assert own == list(range(start, start + 500))
+
+
+def test_the_first_equal_block_is_removed():
+    blocks = BlockSet([make(0), make(1), make(2)])
+    blocks.remove(make(1))
+    assert [block.id for block in blocks] == ["b0", "b2"]
+    with pytest.raises(ValueError, match="is not in the set"):
+        blocks.remove(make(1))
+
+
+def test_references_name_the_copy_that_stays_when_a_selection_is_applied():
+    user = ContextBlock("u", "and?", 0.5, ContextType.USER, references=["b0", "b5"])
+    blocks = BlockSet([make(0, "same", 0.4), make(1, "same", 0.6), user])
+    held = blocks[2]
+    fallen = blocks.keep(blocks.prune(100))
+    assert [block.id for block in fallen] == ["b0"]
+    assert [block.references for block in blocks] == [[], ["b1", "b5"]]
+    assert held.references == ["b1", "b5"]
+    held.references.append("b9")
+    assert blocks.to_fields()[1][7] == ["b1", "b5", "b9"]

@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -143,18 +144,9 @@ def test_what_cannot_fit_is_named_and_the_rest_goes_on(tmp_path):
     assert (summary["could_not_fit"], summary["written"]) == (1, 3)
 
 
+ROWS = tomllib.loads((Path(__file__).parent / "data" / "bad_inputs.toml").read_text(encoding="utf-8"))["row"]
 BAD_LINES = [
-    ("{broken", "not JSON"),
-    ("[1, 2]", "list is not an object with messages"),
-    ('{"id": "x"}', "key 'messages' is missing"),
-    ('{"messages": null}', "messages is NoneType, not a list"),
-    ('{"messages": [], "cost": 1e999}', "number 1e999 is too large"),
-    ('{"messages": "hi"}', "messages is str, not a list"),
-    ('{"messages": ["hi"]}', "messages[0]: 'hi' is str, not a dict"),
-    ('{"messages": [{"role": "boss", "content": "x"}]}', "messages[0]: role 'boss' is not one of"),
-    ('{"messages": [{"role": "user", "content": 5}]}', "messages[0]: content 5 is int"),
-    ('{"messages": [], "x": NaN}', "not JSON: NaN"),
-    ('{"messages": [{"role": "user", "content": "\\ud800"}]}', "lone surrogate"),
+    *(line for row in ROWS for line in row.get("lines", [])),
     ("[" * 100_000, "not JSON"),
     ('{"messages": [], "n": ' + "9" * 5_000 + "}", "not JSON"),
     ('{"messages": [{"role": "user", "content": "' + "x" * (1 << 20) + 'x"}]}', "over 1048576"),
@@ -304,7 +296,7 @@ def test_count_counts_requests_or_texts(chats, tmp_path):
 def test_the_demo_shows_what_was_kept_and_why():
     code, out, _ = run("demo")
     assert code == DONE
-    for words in ("7 recorded tool traces", "no room", "with its exchange", "selection.explain("):
+    for words in ("7 recorded tool traces", "no room", "with its unit", "selection.explain("):
         assert words in out
     code, out, _ = run("demo", "--json", "--budget", "6000")
     traces = lines_of(out)

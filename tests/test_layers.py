@@ -6,8 +6,11 @@ import ast
 import re
 from pathlib import Path
 
+import pytest
+
 import pycontext
 
+ROOT = Path(__file__).parent.parent
 PACKAGE = Path(pycontext.__file__).parent
 
 # Each module, with all that it may import of this package. The order is the walk of a block.
@@ -22,15 +25,15 @@ MAY_IMPORT = {
     "scorer": {"errors", "blockset"},  # the set is named in a signature only
     "messages.openai": {"_core", "block", "errors"},
     "selection": {"_core", "block", "errors", "messages.openai"},
-    "kernel": {"_core", "block", "counter", "errors", "formatter", "messages.openai", "policy", "selection"},
+    "fit": {"_core", "block", "counter", "errors", "formatter", "messages.openai", "policy", "selection"},
+    "held": {"block", "errors"},
     "blockset": {
-        "_core", "block", "budget", "counter", "errors", "formatter", "kernel", "policy", "scorer", "selection",
+        "_core", "block", "budget", "counter", "errors", "fit", "formatter", "held", "policy", "scorer", "selection",
     },
     "package": {"_core", "block", "blockset", "budget", "counter", "errors"},
     "originals": {"block"},
     "manager": {
-        "block", "budget", "counter", "errors", "formatter", "kernel", "originals", "package", "policy", "scorer",
-        "selection",
+        "block", "budget", "counter", "errors", "formatter", "originals", "package", "policy", "scorer", "selection",
     },
     "cli.exits": set(),
     "cli.console": {"selection"},
@@ -73,7 +76,9 @@ def imports_of(path):
             names = [name if is_module(name) else node.module for name in names]
         else:
             continue
-        found |= {name.removeprefix("pycontext.") for name in names if name.startswith("pycontext.")}
+        # The package itself is a name that no map has: its face imports everything.
+        own = (name for name in names if name.partition(".")[0] == "pycontext")
+        found |= {name.removeprefix("pycontext.") for name in own}
     return found
 
 
@@ -100,34 +105,75 @@ def test_the_map_goes_one_way():
         assert later <= ({"blockset"} if name == "scorer" else set()), f"{name} imports {later}, which come after it"
 
 
+def test_faces_hold_names_and_nothing_else():
+    for path in PACKAGE.rglob("__init__.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+            is_all = isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+            assert is_docstring or is_all or isinstance(node, ast.ImportFrom), f"{path} holds {ast.unparse(node)}"
+
+
 def test_the_core_knows_nothing_of_python():
-    root = Path(__file__).parent.parent
-    manifest = (root / "rust" / "pycontext-core" / "Cargo.toml").read_text(encoding="utf-8")
+    manifest = (ROOT / "rust" / "pycontext-core" / "Cargo.toml").read_text(encoding="utf-8")
     assert "pyo3" not in manifest.lower()
-    # Rust: error <- {columns, count} <- {dedup, prune}; a file may use only what is listed.
-    allowed = {
-        "error": set(),
-        "kind": set(),
-        "limits": {"error"},
-        "policy": set(),
-        "count/mod": set(),
-        "count/encoding": set(),
-        "provider": set(),
-        "render": {"kind", "provider"},
-        "cost": {"count", "kind", "provider", "render"},
-        "columns": {"cost", "count", "error", "kind", "provider"},
-        "dedup": {"columns"},
-        "unit": {"columns", "kind"},
-        "selection": {"columns", "error", "unit"},
-        "prune": {"columns", "cost", "dedup", "error", "kind", "policy", "selection", "unit"},
-        "lib": set(),
-    }
-    source = root / "rust" / "pycontext-core" / "src"
-    found = {}
-    for path in source.rglob("*.rs"):
-        code = path.read_text(encoding="utf-8").partition("#[cfg(test)]")[0]
-        own = path.relative_to(source).with_suffix("").as_posix()
-        found[own] = set(re.findall(r"\bcrate::(\w+)", code)) | set(re.findall(r"\bsuper::(\w+)", code)) - {"Counter"}
+
+
+# Rust: each file of the core with all that it may use of it.
+CORE_MAY_USE = {
+    "error": set(),
+    "kind": set(),
+    "limits": {"error"},
+    "policy": set(),
+    "count/mod": set(),
+    "count/encoding": {"count"},
+    "provider": set(),
+    "render": {"kind", "provider"},
+    "cost": {"count", "kind", "provider", "render"},
+    "columns": {"cost", "count", "error", "kind", "provider"},
+    "dedup": {"columns"},
+    "unit": {"columns", "kind"},
+    "selection": {"columns", "error", "unit"},
+    "prune": {"columns", "cost", "dedup", "error", "kind", "policy", "selection", "unit"},
+    "lib": set(),
+}
+
+# The same for the binding.
+BINDING_MAY_USE = {
+    "error": set(),
+    "field": {"block"},  # what a block knows of its tokens
+    "block": {"error", "field"},
+    "table": {"block"},
+    "text": set(),
+    "count": {"error", "field"},
+    "columns": {"block", "count", "error", "field", "table"},
+    "cost": {"columns", "error", "table"},
+    "selection": {"error", "field", "table"},
+    "prune": {"columns", "cost", "error", "field", "selection", "table"},
+    "lib": {"block", "columns", "cost", "count", "prune", "selection", "text"},
+}
+
+
+def uses_of(path, crate):
+    """The first segments of all paths into the crate itself, those of grouped imports included."""
+    code = path.read_text(encoding="utf-8").partition("#[cfg(test)]")[0]
+    code = re.sub(r"//.*", "", code)
+    names = re.findall(r"\bcrate::(\w+)", code)
+    names += [
+        name for group in re.findall(r"\bcrate::\{(.*?)\};", code, re.DOTALL) for name in re.findall(r"\w+", group)
+    ]
+    modules = {other.relative_to(crate).with_suffix("").parts[0] for other in crate.rglob("*.rs")}
+    outside = re.findall(r"\b(?:super|self)::(\w+)", code)
+    parent = path.relative_to(crate).parent.as_posix()
+    # One level up from a file in a folder is that folder; from a file of the crate it is the crate itself.
+    names += outside if parent == "." else [parent] * bool(outside)
+    return set(names) & modules
+
+
+@pytest.mark.parametrize(("crate", "allowed"), [("pycontext-core", CORE_MAY_USE), ("pycontext-py", BINDING_MAY_USE)])
+def test_no_rust_file_uses_what_the_map_does_not_allow(crate, allowed):
+    source = ROOT / "rust" / crate / "src"
+    files = {path.relative_to(source).with_suffix("").as_posix(): path for path in source.rglob("*.rs")}
+    found = {name: uses_of(path, source) - {name} for name, path in files.items()}
     assert found == allowed
 
 

@@ -553,3 +553,76 @@ def test_a_slow_formatter_keeps_nobody_waiting_and_may_use_the_session():
 
     assert manager.get_formatted_context(session, formatter) == "a b"
     assert len(ids(manager, session)) == 4
+
+
+def test_an_import_that_has_to_be_pruned_is_no_newer_for_it():
+    manager = ContextManager(max_tokens=60)
+    manager.import_session(exported(version=5))
+    data = exported(version=5)
+    data["blocks"] = [{**data["blocks"][0], "id": f"b{i}", "content": "word " * 10} for i in range(10)]
+    with pytest.raises(ConflictError) as caught:
+        manager.import_session(data)
+    assert (caught.value.expected, caught.value.actual) == (5, 5)
+
+
+def test_an_import_may_not_freeze_a_session():
+    with pytest.raises(ValidationError, match="version 2147483649 is not"):
+        ContextManager().import_session(exported(version=2**31 + 1))
+
+
+def test_references_name_the_copy_that_stays_after_a_prune():
+    manager = ContextManager()
+    session = manager.create_session("agent")
+    for name, score in (("old", 0.4), ("new", 0.6)):
+        manager.add_context(session, "the same", MEMORY, score, block_id=name)
+    manager.add_context(session, "as I said", USER, block_id="u", references=["old"])
+    manager.prune(session)
+    assert ids(manager, session) == ["new", "u"]
+    assert manager.get_block(session, "u").references == ["new"]
+
+
+def test_a_slow_formatter_of_a_prune_keeps_nobody_waiting():
+    manager = ContextManager()
+    session = session_of(manager, "a " * 40, "b " * 40)
+    added = threading.Event()
+
+    def formatter(blocks):
+        worker = threading.Thread(target=lambda: (manager.add_context(session, "c", MEMORY), added.set()))
+        worker.start()
+        assert added.wait(timeout=10)
+        return " ".join(block.content for block in blocks)
+
+    selection = manager.prune(session, 50, render=formatter)
+    assert selection.tokens <= 50
+    assert selection.render == "formatter"
+    assert len(selection.kept_ids) == 1
+    assert len(ids(manager, session)) == 2, "what fell is gone, and what came meanwhile is there"
+
+
+def test_a_prune_of_a_session_that_was_replaced_meanwhile_is_made_anew():
+    manager = ContextManager()
+    session = session_of(manager, "a " * 40, "b " * 40)
+    newer = manager.export_session(session)
+    newer = {**newer, "version": 99, "blocks": [{**block, "id": f"new-{block['id']}"} for block in newer["blocks"]]}
+    looks = []
+
+    def formatter(blocks):
+        if not looks:
+            manager.import_session(newer)
+        looks.append([block.id for block in blocks])
+        return " ".join(block.content for block in blocks)
+
+    selection = manager.prune(session, 50, render=formatter)
+    assert selection.kept_ids == ids(manager, session) == looks[-1]
+    assert selection.kept_ids[0].startswith("new-")
+
+
+def test_a_large_system_prompt_leaves_its_session_a_history():
+    manager = ContextManager(max_tokens=400)
+    session = manager.create_session("agent")
+    manager.add_context(session, "rule " * 320, SYSTEM)
+    counts = []
+    for i in range(60):
+        manager.add_context(session, f"turn {i}", USER, 0.5)
+        counts.append(len(ids(manager, session)))
+    assert min(counts[10:]) >= 4

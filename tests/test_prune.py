@@ -350,6 +350,9 @@ def test_every_message_is_one_line_whatever_the_value(value):
         lambda: prune([], 10, policy=value),
         lambda: prune([], 10, render=value),
         lambda: prune([], 10, counter=value),
+        lambda: prune(BlockSet(), 10, counter=value),
+        lambda: prune(ContextPackage("s", "a"), 10, counter=value),
+        lambda: prune([], 10, pin=value if isinstance(value, int) else [value]),
         lambda: prune([ContextBlock("a", "x", 0.5, ContextType.USER)], 10, pin=[value]),
         lambda: prune([], 10).explain(value),
     ):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final, Self, cast
@@ -88,6 +89,10 @@ class ContextBlock:
         if self.timestamp is None:
             self.timestamp = now_ms()
         check_block(self)
+        given = raw_count(self)
+        if given is not None and type(given) is not int and not isinstance(given, Counted):
+            # A NumPy number is taken, and kept as the int that it is.
+            self.token_count = int(given)
         self.metadata = dict(self.metadata)
         self.references = list(self.references)
 
@@ -108,11 +113,13 @@ _count_slot: Final[Any] = ContextBlock.__dict__["token_count"]
 
 def _write_content(block: ContextBlock, content: str) -> None:
     _content_slot.__set__(block, content)
-    if type(_raw_count(block)) is int:
+    raw = raw_count(block)
+    if raw is not None and not isinstance(raw, Counted):
         _count_slot.__set__(block, None)
 
 
-def _raw_count(block: ContextBlock) -> int | None:
+def raw_count(block: ContextBlock) -> int | None:
+    """What the slot of the count holds: a `Counted`, a number that somebody gave, or None."""
     try:
         return cast("int | None", _count_slot.__get__(block))
     except AttributeError:
@@ -121,7 +128,7 @@ def _raw_count(block: ContextBlock) -> int | None:
 
 
 def _read_count(block: ContextBlock) -> int:
-    raw, content = _raw_count(block), block.content
+    raw, content = raw_count(block), block.content
     if raw is not None and (not isinstance(raw, Counted) or raw.content == content):
         return raw
     counter = raw.counter if isinstance(raw, Counted) and raw.counter in ENCODINGS else DEFAULT_ENCODING
@@ -140,8 +147,18 @@ _TYPES: Final = tuple(ContextType)
 
 def needs_count(block: ContextBlock, counter: str) -> bool:
     """Whether a set that counts with `counter` has to count a block: no count was given, and none of its own holds."""
-    raw = _raw_count(block)
+    raw = raw_count(block)
     return raw is None or (isinstance(raw, Counted) and (raw.counter, raw.content) != (counter, block.content))
+
+
+def copied(block: ContextBlock) -> ContextBlock:
+    """A block with the same fields, unchecked, each read once; what was deleted is not there either."""
+    copy = ContextBlock.__new__(ContextBlock)
+    # In the order of the slots: writing the content takes back a count that was given.
+    for name in ContextBlock.__slots__:
+        with suppress(AttributeError):
+            setattr(copy, name, raw_count(block) if name == "token_count" else getattr(block, name))
+    return copy
 
 
 def restore(fields: tuple[Any, ...], counter: str | None = None) -> ContextBlock:
@@ -149,7 +166,8 @@ def restore(fields: tuple[Any, ...], counter: str | None = None) -> ContextBlock
 
     Args:
         fields: from the core, or on the way to it.
-        counter: name of the counter that made the count; None where somebody gave it.
+        counter: name of the counter of the set that the fields come from: a count in a set is worth as much as one of
+            its counter, whoever gave it. None where somebody gave it just now.
     """
     block = ContextBlock.__new__(ContextBlock)
     (

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from sys import getrefcount
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from pycontext import _core
-from pycontext.block import ContextBlock, ContextType, Counted, needs_count, restore
+from pycontext.block import ContextBlock, ContextType, Counted, copied, needs_count, raw_count, restore
 from pycontext.budget import Budget
 from pycontext.counter import DEFAULT_ENCODING, EncodingCounter, TokenCounter, as_counter, count_with
 from pycontext.errors import ValidationError, shown
-from pycontext.formatter import Formatter
-from pycontext.kernel import Write, count_costs, formatter_costs, select, writer
+from pycontext.fit import count_costs, formatter_costs, select, writer
+from pycontext.formatter import Formatter, Render
+from pycontext.held import Held
 from pycontext.policy import Policy
 from pycontext.scorer import score_with
 
@@ -46,15 +45,13 @@ class BlockSet(MutableSequence[ContextBlock]):
         PluginError: the plug-in raised or returned what it must not.
     """
 
-    __slots__ = ("__weakref__", "_columns", "_counter", "_held", "_is_read", "_refused", "_revision", "lock")
+    __slots__ = ("__weakref__", "_columns", "_counter", "_held", "_is_read", "_revision", "lock")
 
     def __init__(self, blocks: Iterable[ContextBlock] = (), *, counter: str | TokenCounter = DEFAULT_ENCODING) -> None:
         self._counter: TokenCounter = as_counter(counter)
         self._columns = self._empty()
         self._revision = 0
-        # Blocks handed out, by row, until nobody else holds them; and what was wrong with those that are refused.
-        self._held: dict[int, ContextBlock] = {}
-        self._refused: dict[int, str] = {}
+        self._held = Held()
         self._is_read = False
         self.lock = RLock()
         self.extend(blocks)
@@ -81,7 +78,7 @@ class BlockSet(MutableSequence[ContextBlock]):
             if self._is_read:
                 yield
                 return
-            self._read_back()
+            self._held.read_back(self._read)
             self._is_read = True
             try:
                 yield
@@ -116,8 +113,8 @@ class BlockSet(MutableSequence[ContextBlock]):
             return
         with self.settled():
             row = self._row(index)
-            self._revision += self._columns.set(row, value, self._count_one(value))  # type: ignore[arg-type]  # checked there
-            self._let_go(row)
+            self._revision += self._set(row, value)  # type: ignore[arg-type]  # checked there
+            self._held.let_go(row)
 
     def __delitem__(self, index: int | slice) -> None:
         with self.settled():
@@ -134,10 +131,28 @@ class BlockSet(MutableSequence[ContextBlock]):
                 blocks.insert(index, value)
                 self._rebuild(blocks)
 
+    def append(self, value: ContextBlock) -> None:
+        """Append a copy of a block."""
+        self.extend([value])
+
+    def pop(self, index: int = -1) -> ContextBlock:
+        """Remove a block and return it."""
+        with self.settled():
+            block = self[index]
+            del self[index]
+            return block
+
+    def remove(self, value: ContextBlock) -> None:
+        """Remove the first block that is equal to `value`."""
+        with self.settled():
+            try:
+                del self[self.index(value)]
+            except ValueError:
+                raise ValueError(f"{shown(value)} is not in the set") from None
+
     def extend(self, values: Iterable[ContextBlock]) -> None:
         """Append copies of blocks, all or none."""
-        blocks = list(values)
-        counts = self._count(blocks)
+        blocks, counts = self._counted(list(values))
         with self.settled():
             self._columns.extend(blocks, counts)
             self._revision += bool(blocks)
@@ -235,58 +250,62 @@ class BlockSet(MutableSequence[ContextBlock]):
         policy: Policy | str | None = None,
         query: str | None = None,
         scorer: Scorer | None = None,
-        render: str | Formatter = "openai",
+        render: Render = "openai",
         pin: Iterable[str] = (),
-        write: Write | None = None,
-        source: Sequence[ContextBlock] | None = None,
     ) -> Selection:
-        """Choose the blocks that stay; changes nothing, and works on a snapshot while others go on.
-
-        The options are those of the function `prune`, and two that callers inside the library use: `write` renders what
-        stays where costs may not add up, `source` has the caller's own objects for the blocks.
-        """
+        """Choose the blocks that stay, as the function `prune` does; works on a snapshot while others go on."""
         available = Budget.of(budget).available
         policy = Policy.of(policy)
+        if not isinstance(pin, Iterable):
+            raise ValidationError(f"pin {shown(pin)} is {type(pin).__name__}, not ids of blocks")
         pins = [pin] if isinstance(pin, str) else list(pin)
         if query is not None and scorer is None:
             raise ValidationError("query needs a scorer: none is built in yet")
         if query is None and scorer is not None:
             raise ValidationError("scorer needs a query")
-        relevance = costs = name = None
+        named = name = render if isinstance(render, str) else "text"
+        relevance = costs = write = None
+        formatter = None if isinstance(render, str) or not isinstance(render, Formatter) else render
         with self.settled():
-            if isinstance(render, str):
+            if formatter is None:
                 # Counted here and not in the snapshot, so that the next prune finds it.
-                count_costs(self._columns, self._counter, render)
-            # A list of the caller's was made into this set just now, and nobody else has it.
-            columns = self._columns.snapshot() if source is None else self._columns
+                count_costs(self._columns, self._counter, named)
+            columns = self._columns.snapshot()
         if query is not None and scorer is not None:
             relevance = score_with(scorer, query, self._over(columns))
-        if not isinstance(render, str):
-            formatter, name, render = render, type(render).__name__, "text"
-            if not isinstance(formatter, Formatter):
-                raise ValidationError(f"render {shown(formatter)} is neither openai, text nor a Formatter")
-            costs = formatter_costs(formatter, self._over(columns) if source is None else source)
-            write = writer(name, lambda chosen: formatter.render(chosen.kept))
+        if formatter is not None:
+            costs = formatter_costs(formatter, self._over(columns))
+            name, write = type(formatter).__name__, writer(type(formatter).__name__, formatter.render)
+        elif callable(render):
+            name = getattr(render, "__name__", type(render).__name__)
+            write = writer(name, render)
+        elif not isinstance(render, str):
+            raise ValidationError(f"render {shown(render)} is neither openai, text, a Formatter nor a function")
         return select(
             columns,
             self._counter,
             available=available,
             policy=policy,
-            render=render,
+            render=named,
             pins=pins,
             relevance=relevance,
             costs=costs,
             write=write,
-            source=source,
             name=name,
         )
 
     def keep(self, selection: Selection) -> list[ContextBlock]:
-        """Remove the blocks that a selection dropped, and return them; blocks that came after it was made stay."""
+        """Remove the blocks that a selection dropped, and return them; blocks that came after it was made stay.
+
+        References to a duplicate that fell name the copy that stays.
+        """
         with self.settled():
             found = (self._columns.find(dropped.id) for dropped in selection.dropped)
             rows = [row for row in found if row is not None]
             fallen = [restore(self._columns.get(row), self._counter.name) for row in rows]
+            if copies := selection.copies:
+                self._columns.rename_references(copies)
+                self._held.rename_references(copies)
             self._remove(set(rows))
             return fallen
 
@@ -308,103 +327,56 @@ class BlockSet(MutableSequence[ContextBlock]):
         return row
 
     def _hand_out(self, row: int) -> ContextBlock:
-        block = self._held.get(row)
-        if block is None:
-            block = self._held[row] = restore(self._columns.get(row), self._counter.name)
-            # Inside `settled` nothing is read back again: what is handed out there is read at the next occasion.
-        return block
+        # Inside `settled` nothing is read back again: what is handed out there is read at the next occasion.
+        held = self._held.get(row)
+        return self._held.put(row, restore(self._columns.get(row), self._counter.name)) if held is None else held
 
-    def _let_go(self, row: int) -> None:
-        self._held.pop(row, None)
-        self._refused.pop(row, None)
+    def _read(self, row: int, block: ContextBlock) -> None:
+        """Read a block that was handed out into its row."""
+        raw = raw_count(block)
+        if not self._set(row, block):
+            return
+        self._revision += 1
+        fields = self._columns.get(row)
+        if raw_count(block) is raw:
+            # With the text that was counted: another may stand in the block by now.
+            block.token_count = Counted(fields[6], self._counter.name, fields[1])
 
-    def _read_back(self) -> None:
-        """Take what was written to blocks that were handed out, then let go those that nobody else holds."""
-        pending = list(self._held)
-        said: ValidationError | None = None
-        while pending:
-            again = []
-            for row in pending:
-                try:
-                    self._read_one(row)
-                except ValidationError as error:
-                    # Without the frames that it came through: they hold the block as well.
-                    again.append((row, error.with_traceback(None)))
-            if len(again) == len(pending):
-                said = self._refuse(again)
-                break
-            # An id that was taken may be free now, or no longer bad: try those that are left once more.
-            pending = [row for row, _ in again]
-        if said is not None:
-            raise said
-
-    def _read_one(self, row: int) -> None:
-        # Asked before it is read: whoever lets go later has written before.
-        is_alone = _references_of(self._held, row) <= _ALONE
-        block = self._held[row]
-        if self._columns.set(row, block, self._count_one(block)):
-            self._revision += 1
-            block.token_count = Counted(self._columns.get(row)[6], self._counter.name, block.content)
-        self._refused.pop(row, None)
-        if is_alone:
-            del self._held[row]
-
-    def _refuse(self, refused: list[tuple[int, ValidationError]]) -> ValidationError | None:
-        """Note bad values, and return the first that was not said before: said again and again, it would stop all."""
-        first = None
-        for row, error in refused:
-            if self._refused.get(row) != str(error):
-                first = first or error
-            self._refused[row] = str(error)
-            if _references_of(self._held, row) <= _ALONE:
-                self._let_go(row)
-        return first
+    def _set(self, row: int, block: ContextBlock) -> bool:
+        """Put a copy of a block into a row; whether it differed from what was there."""
+        (value,), counts = self._counted([block])
+        return self._columns.set(row, value, None if counts is None else counts[0])
 
     def _remove(self, rows: set[int]) -> None:
         if not rows:
             return
         self._columns.retain([row not in rows for row in range(len(self))])
-        gone = sorted(rows)
-        for row in rows:
-            self._let_go(row)
-        self._held = {row - bisect_left(gone, row): block for row, block in self._held.items()}
-        self._refused = {row - bisect_left(gone, row): text for row, text in self._refused.items()}
+        self._held.remove(rows)
         self._revision += 1
 
     def _rebuild(self, blocks: list[ContextBlock]) -> None:
         """Put `blocks` in the place of all; those that were handed out stay live."""
+        values, counts = self._counted(blocks)
         columns = self._empty()
-        columns.extend(blocks, self._count(blocks))
-        live = {id(block) for block in self._held.values()}
+        columns.extend(values, counts)
         self._columns = columns
-        self._held = {row: block for row, block in enumerate(blocks) if id(block) in live}
-        self._refused = {}
+        self._held.replace(blocks)
         self._revision += 1
 
-    def _count_one(self, block: object) -> int | None:
-        """Tokens of a block where a plug-in has to count it."""
-        if isinstance(self._counter, EncodingCounter) or not isinstance(block, ContextBlock):
-            return None
-        if not isinstance(block.content, str) or not needs_count(block, self._counter.name):
-            return None
-        return count_with(self._counter, [block.content])[0]
+    def _counted(self, blocks: list[ContextBlock]) -> tuple[list[ContextBlock], list[int] | None]:
+        """What to give the columns: where a plug-in counts, copies and their counts, else the blocks.
 
-    def _count(self, blocks: list[ContextBlock]) -> list[int] | None:
-        """Tokens of blocks where a plug-in counts; a count that holds or was given is believed over these."""
+        A count that holds or was given is believed over these.
+        """
         if isinstance(self._counter, EncodingCounter):
-            return None
+            return blocks, None
+        # Copies, so that what is counted is what goes in, whoever writes meanwhile.
+        copies = [copied(block) if isinstance(block, ContextBlock) else block for block in blocks]
         # What is no block, or has no text, is for the core to refuse.
-        texts = (getattr(block, "content", "") for block in blocks)
-        return count_with(self._counter, [text if isinstance(text, str) else "" for text in texts])
-
-
-def _references_of(held: dict[int, ContextBlock], row: int) -> int:
-    block = held[row]
-    return getrefcount(block)
-
-
-# What the function above counts for a block that nobody else holds, whatever this interpreter counts on the way.
-_ALONE: Final = _references_of({0: ContextBlock.__new__(ContextBlock)}, 0)
+        needing = [isinstance(copy, ContextBlock) and needs_count(copy, self._counter.name) for copy in copies]
+        texts = [copy.content for copy, needs in zip(copies, needing, strict=True) if needs]
+        counts = iter(count_with(self._counter, texts))
+        return copies, [next(counts) if needs else 0 for needs in needing]
 
 
 def prune(
@@ -414,14 +386,15 @@ def prune(
     policy: Policy | str | None = None,
     query: str | None = None,
     scorer: Scorer | None = None,
-    render: str | Formatter = "openai",
+    render: Render = "openai",
     counter: str | TokenCounter | None = None,
     pin: Iterable[str] = (),
 ) -> Selection:
     """Choose the blocks that fit a budget; changes nothing.
 
-    SYSTEM blocks, the last USER block and the last exchange, if it comes later, always stay. A call and its results
-    stay or fall together. The result never needs more tokens than the budget has, counted as rendered.
+    SYSTEM blocks, the last USER block and the last unit of the conversation, if it comes later, always stay. A call and
+    its results stay or fall together. The result never needs more tokens than the budget has, counted as rendered;
+    counts that blocks bring with them are believed.
 
     Args:
         blocks: a sequence of blocks, a `ContextPackage` or a `BlockSet`.
@@ -429,7 +402,8 @@ def prune(
         policy: a `Policy` or the name of one; None for "relevance".
         query: what the model is asked; needs a `scorer`.
         scorer: says how relevant each block is to the query; its score weighs the block's own by 0.3 to 1.
-        render: what the request looks like: "openai" for chat messages, "text" for the text form, or a `Formatter`.
+        render: what the request looks like: "openai" for chat messages, "text" for the text form, a `Formatter`, or a
+            function that renders a list of blocks, whose costs are taken to be those of the text form.
         counter: what counts tokens; None for the counter of the set, "o200k_base" for a plain sequence.
         pin: ids of more blocks that must stay.
 
@@ -443,20 +417,18 @@ def prune(
     """
     # A package holds its set in `blocks`.
     found = getattr(blocks, "blocks", blocks)
+    plugin = None if counter is None else as_counter(counter)
     source = None
     if not isinstance(found, Iterable):
         raise ValidationError(f"blocks {shown(blocks)} is {type(blocks).__name__}, not a sequence of blocks")
     if not isinstance(found, BlockSet):
         source = list(found)
-        found = BlockSet(source, counter=DEFAULT_ENCODING if counter is None else counter)
-    elif counter is not None and _name(counter) != found.counter.name:
+        found = BlockSet(source, counter=plugin or DEFAULT_ENCODING)
+    elif plugin is not None and plugin.name != found.counter.name:
         source = list(found)
-        found = BlockSet((replace(block, token_count=None) for block in source), counter=counter)
-    return found.prune(budget, policy=policy, query=query, scorer=scorer, render=render, pin=pin, source=source)
-
-
-def _name(counter: str | TokenCounter) -> str:
-    return counter if isinstance(counter, str) else counter.name
+        found = BlockSet((replace(block, token_count=None) for block in source), counter=plugin)
+    selection = found.prune(budget, policy=policy, query=query, scorer=scorer, render=render, pin=pin)
+    return selection if source is None else selection.over(source)
 
 
 def _load(blocks: list[ContextBlock], counter: str | TokenCounter) -> BlockSet:

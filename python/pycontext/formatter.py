@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from pycontext.block import ContextBlock
 
-__all__ = ["Formatter"]
+__all__ = ["Formatter", "Render"]
 
 
 @runtime_checkable
@@ -22,3 +22,7 @@ class Formatter(Protocol):
 
     def cost(self, block: ContextBlock, /) -> int:
         """Tokens of one block as rendered, separators included."""
+
+
+# What a caller may say about the rendering: a name, a formatter, or a function that renders blocks.
+Render = str | Formatter | Callable[[list[ContextBlock]], str | list[dict[str, Any]]]

@@ -5,10 +5,9 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
-from weakref import WeakKeyDictionary
 
 from pycontext.block import ContextBlock, ContextType, now_ms
 from pycontext.budget import Budget, check_tokens
@@ -23,8 +22,7 @@ from pycontext.errors import (
     ValidationError,
     shown,
 )
-from pycontext.formatter import Formatter
-from pycontext.kernel import Write, writer
+from pycontext.formatter import Formatter, Render
 from pycontext.originals import Originals
 from pycontext.package import ContextPackage
 from pycontext.policy import Policy, check_threshold
@@ -38,6 +36,21 @@ __all__ = ["ContextManager"]
 # Above the high mark a session is pruned to the low mark, so that not every block costs a prune.
 _HIGH_MARK: Final = 0.9
 _LOW_MARK: Final = 0.8
+
+# So much is left for the changes to come: a version that could rise no further would be a way to freeze a session.
+_LARGEST_IMPORTED_VERSION: Final = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """A live session, and what fell out of it."""
+
+    package: ContextPackage
+    originals: Originals = field(default_factory=Originals)
+
+    def keep(self, selection: Selection) -> None:
+        """Remove what a selection dropped, and remember it."""
+        self.originals.put(self.package.blocks.keep(selection))
 
 
 class ContextManager:
@@ -71,8 +84,7 @@ class ContextManager:
         self.relevance_threshold: Final = relevance_threshold
         self.counter: Final = as_counter(counter)
         self.policy: Final = Policy.of(policy)
-        self._sessions: dict[str, ContextPackage] = {}
-        self._originals: WeakKeyDictionary[ContextPackage, Originals] = WeakKeyDictionary()
+        self._sessions: dict[str, _Session] = {}
         # Guards which sessions there are; each session has a lock of its own for its blocks. Whoever holds both took
         # that of the session first.
         self._lock: Final = Lock()
@@ -99,7 +111,7 @@ class ContextManager:
         with self._lock:
             if package.session_id in self._sessions:
                 raise ValidationError(f"session_id {shown(package.session_id)} is the id of a session")
-            self._enter(package, Originals())
+            self._sessions[package.session_id] = _Session(package)
         return package.session_id
 
     def delete_session(self, session_id: str) -> None:
@@ -146,8 +158,8 @@ class ContextManager:
             BudgetExceededError: this block and those that must stay can never fit; nothing was added.
         """
         new_id = str(uuid.uuid4()) if block_id is None else block_id
-        with self._held(session_id) as package, package.blocks.settled():
-            blocks = package.blocks
+        with self._held(session_id) as session, session.package.blocks.settled():
+            blocks = session.package.blocks
             revision = blocks.revision
             blocks.add(
                 new_id,
@@ -161,7 +173,7 @@ class ContextManager:
             )
             try:
                 if blocks.total_cost("text") > self.max_tokens * _HIGH_MARK:
-                    self._make_room(package, new_id)
+                    self._make_room(session, new_id)
             except BaseException:
                 blocks.undo_add(revision)
                 raise
@@ -175,7 +187,7 @@ class ContextManager:
         policy: Policy | str | None = None,
         query: str | None = None,
         scorer: Scorer | None = None,
-        render: str | Formatter = "openai",
+        render: Render = "openai",
         pin: Iterable[str] = (),
     ) -> Selection:
         """Choose the blocks of a session that fit a budget; changes nothing.
@@ -195,7 +207,7 @@ class ContextManager:
             ValidationError: an option is outside its limits.
             PluginError: a plug-in raised or returned what it must not.
         """
-        return self._package(session_id).blocks.prune(
+        return self._session(session_id).package.blocks.prune(
             self.max_tokens if budget is None else budget,
             policy=self._with_threshold(policy),
             query=query,
@@ -212,16 +224,24 @@ class ContextManager:
         policy: Policy | str | None = None,
         query: str | None = None,
         scorer: Scorer | None = None,
-        render: str | Formatter = "openai",
+        render: Render = "openai",
         pin: Iterable[str] = (),
     ) -> Selection:
-        """Choose as `select` does, and remove from the session what falls; `get_block` still finds it."""
-        with self._held(session_id) as package:
+        """Choose as `select` does, and remove from the session what falls; `get_block` still finds it.
+
+        Blocks that are added while a plug-in takes its time stay.
+        """
+        while True:
+            session = self._session(session_id)
+            # Without the lock: a plug-in may wait for a thread that adds.
             selection = self.select(
                 session_id, budget, policy=policy, query=query, scorer=scorer, render=render, pin=pin
             )
-            self._apply(package, selection)
-        return selection
+            with self._held(session_id) as held:
+                # Another session may have come under this id meanwhile: what was chosen is not of it.
+                if held is session:
+                    held.keep(selection)
+                    return selection
 
     def get_formatted_context(
         self,
@@ -241,23 +261,17 @@ class ContextManager:
             BudgetExceededError: the blocks that must stay do not fit.
             PluginError: the formatter raised or returned no str.
         """
-        package = self._package(session_id)
+        package = self._session(session_id).package
         if formatter is None:
             return self.select(session_id, render="text").text()
         if isinstance(formatter, Formatter):
-            selection = self.select(session_id, render=formatter)
+            rendering = self.select(session_id, render=formatter).rendering
         elif callable(formatter):
-            selection = package.blocks.prune(
-                self.max_tokens,
-                policy=self._with_threshold(None),
-                render="text",
-                write=_package_writer(package, formatter),
-            )
+            rendering = self.select(session_id, render=_of_package(package, formatter)).rendering
         else:
             raise ValidationError(
                 f"formatter {shown(formatter)} is {type(formatter).__name__}, not a Formatter or a function"
             )
-        rendering = selection.rendering
         if not isinstance(rendering, str):
             raise PluginError(f"formatter {_name(formatter)} returned messages, not str")
         return rendering
@@ -269,9 +283,10 @@ class ContextManager:
             UnknownSessionError: there is no such session.
             UnknownBlockError: the session has no such block and remembers none.
         """
-        with self._held(session_id) as package:
-            row = package.blocks.find(block_id)
-            found = self._originals[package].get(block_id) if row is None else package.blocks[row]
+        with self._held(session_id) as session:
+            blocks = session.package.blocks
+            row = blocks.find(block_id)
+            found = session.originals.get(block_id) if row is None else blocks[row]
         if found is None:
             raise UnknownBlockError(f"session {shown(session_id)} has no block {shown(block_id)}")
         return found
@@ -285,12 +300,13 @@ class ContextManager:
             UnknownSessionError: there is no such session.
             UnknownBlockError: the session has no such block and remembers none.
         """
-        with self._held(session_id) as package:
+        with self._held(session_id) as session:
             block = self.get_block(session_id, block_id)
-            row = package.blocks.find(block_id)
+            blocks = session.package.blocks
+            row = blocks.find(block_id)
             if row is not None:
-                del package.blocks[row]
-            self._originals[package].forget(block_id)
+                del blocks[row]
+            session.originals.forget(block_id)
         return block
 
     def export_session(self, session_id: str) -> dict[str, Any]:
@@ -299,7 +315,7 @@ class ContextManager:
         Raises:
             UnknownSessionError: there is no such session.
         """
-        return self._package(session_id).to_dict()
+        return self._session(session_id).package.to_dict()
 
     def import_session(self, data: Mapping[str, Any], *, trust: Literal["peer", "self"] = "peer") -> str:
         """Take a session that was exported, and return its id.
@@ -319,6 +335,7 @@ class ContextManager:
         if trust not in ("peer", "self"):
             raise ValidationError(f"trust {shown(trust)} is not one of peer, self")
         package = ContextPackage.from_dict(data, counter=self.counter, counts="recount")
+        check_tokens("version", package.version, least=1, most=_LARGEST_IMPORTED_VERSION)
         package.calculate_metrics(self.max_tokens)
         if trust == "peer":
             for i, block in enumerate(package.blocks):
@@ -327,73 +344,69 @@ class ContextManager:
                         f"blocks[{i}] {shown(block.id)} is SYSTEM and comes from a peer; "
                         'trust="self" takes one\'s own export'
                     )
-        originals = Originals()
+        # What was sent: to prune it here raises the version, and makes it no newer.
+        version = package.version
+        session = _Session(package)
         if package.blocks.total_cost("text") > self.max_tokens:
             policy = self._with_threshold(None)
-            originals.put(package.blocks.keep(package.blocks.prune(self.max_tokens, policy=policy, render="text")))
+            session.keep(package.blocks.prune(self.max_tokens, policy=policy, render="text"))
         while True:
             known = self._sessions.get(package.session_id)
             # With the lock of the session that is here, nobody can add to it after its version was compared.
-            with nullcontext() if known is None else known.lock, self._lock:
+            with nullcontext() if known is None else known.package.lock, self._lock:
                 if self._sessions.get(package.session_id) is not known:
                     continue
-                if known is not None and package.version <= known.version:
+                if known is not None and version <= known.package.version:
                     raise ConflictError(
-                        f"session {shown(package.session_id)}: version {package.version} does not exceed "
-                        f"{known.version}, which is here",
-                        known.version,
-                        package.version,
+                        f"session {shown(package.session_id)}: version {version} does not exceed "
+                        f"{known.package.version}, which is here",
+                        known.package.version,
+                        version,
                     )
-                self._enter(package, originals)
+                self._sessions[package.session_id] = session
                 return package.session_id
 
-    def _enter(self, package: ContextPackage, originals: Originals) -> None:
-        self._originals[package] = originals
-        self._sessions[package.session_id] = package
-
-    def _package(self, session_id: str) -> ContextPackage:
+    def _session(self, session_id: str) -> _Session:
         try:
             return self._sessions[session_id]
         except (KeyError, TypeError):
             raise UnknownSessionError(f"session {shown(session_id)} does not exist") from None
 
     @contextmanager
-    def _held(self, session_id: str) -> Iterator[ContextPackage]:
+    def _held(self, session_id: str) -> Iterator[_Session]:
         """Hold the lock of a session, and be sure that it is still the session when the lock is there."""
         while True:
-            package = self._package(session_id)
-            with package.lock:
-                if self._sessions.get(session_id) is package:
-                    yield package
+            session = self._session(session_id)
+            with session.package.lock:
+                if self._sessions.get(session_id) is session:
+                    yield session
                     return
 
     def _with_threshold(self, policy: Policy | str | None) -> Policy:
         chosen = self.policy if policy is None else Policy.of(policy)
         return replace(chosen, threshold=max(chosen.threshold, self.relevance_threshold))
 
-    def _make_room(self, package: ContextPackage, new_id: str) -> None:
-        """Prune to the low mark; where the pins need more, to what they need, up to the whole budget."""
-        target = int(self.max_tokens * _LOW_MARK)
+    def _make_room(self, session: _Session, new_id: str) -> None:
+        """Prune to the low mark; where the pins need more, leave half of what they leave to the others."""
+        target = max(int(self.max_tokens * _LOW_MARK), 1)
         policy = self._with_threshold(None)
+        blocks = session.package.blocks
         try:
-            selection = package.blocks.prune(max(target, 1), policy=policy, render="text", pin=[new_id])
+            selection = blocks.prune(target, policy=policy, render="text", pin=[new_id])
         except BudgetExceededError as error:
-            room = min(error.needed, self.max_tokens)
-            selection = package.blocks.prune(room, policy=policy, render="text", pin=[new_id])
-        self._apply(package, selection)
-
-    def _apply(self, package: ContextPackage, selection: Selection) -> None:
-        self._originals[package].put(package.blocks.keep(selection))
+            room = min((error.needed + self.max_tokens) // 2, self.max_tokens)
+            selection = blocks.prune(room, policy=policy, render="text", pin=[new_id])
+        session.keep(selection)
 
 
 class _Sessions(Mapping[str, ContextPackage]):
     """A read-only view of sessions; iterates over those that there were when it began."""
 
-    def __init__(self, sessions: dict[str, ContextPackage]) -> None:
+    def __init__(self, sessions: dict[str, _Session]) -> None:
         self._sessions = sessions
 
     def __getitem__(self, session_id: str) -> ContextPackage:
-        return self._sessions[session_id]
+        return self._sessions[session_id].package
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -405,21 +418,24 @@ class _Sessions(Mapping[str, ContextPackage]):
         return f"<{len(self)} sessions>"
 
 
-def _package_writer(package: ContextPackage, formatter: Callable[[ContextPackage], str]) -> Write:
-    """Let a function write a copy of the package, so that it cannot change the session."""
+def _of_package(
+    package: ContextPackage, formatter: Callable[[ContextPackage], str]
+) -> Callable[[list[ContextBlock]], str]:
+    """Let a function render a copy of the package, so that it cannot change the session."""
 
-    def write(selection: Selection) -> str:
+    def render(blocks: list[ContextBlock]) -> str:
         copy = ContextPackage(
             package.session_id,
             package.agent_id,
-            selection.kept,
+            blocks,
             version=package.version,
             trace_id=package.trace_id,
             counter=package.blocks.counter,
         )
         return formatter(copy)
 
-    return writer(_name(formatter), write)
+    render.__name__ = _name(formatter)
+    return render
 
 
 def _name(plugin: object) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 
 from pycontext.block import ContextBlock
 
@@ -16,7 +17,7 @@ class Originals:
 
     Args:
         max_blocks: number of blocks to remember.
-        max_bytes: bytes of their contents in UTF-8 to remember.
+        max_bytes: bytes of their texts in UTF-8 to remember: contents, metadata, ids and references.
     """
 
     def __init__(self, max_blocks: int = 10_000, max_bytes: int = 16 << 20) -> None:
@@ -30,7 +31,8 @@ class Originals:
         """Remember blocks that nobody else has; the oldest are forgotten when there are too many."""
         for block in blocks:
             self.forget(block.id)
-            size = len(block.content.encode())
+            texts = (block.id, block.content, *block.references, *chain.from_iterable(block.metadata.items()))
+            size = sum(len(text.encode()) for text in texts)
             self._blocks[block.id] = block, size
             self._bytes += size
         while len(self._blocks) > self._max_blocks or self._bytes > self._max_bytes:

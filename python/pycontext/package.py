@@ -50,7 +50,7 @@ class ContextPackage:
         agent_id: who owns the session, 1 to 256 bytes, no control characters.
         blocks: copied in.
         metrics: accepted because the article has it; metrics are always those of the blocks.
-        version: 1 to 2**31; every change raises it.
+        version: 1 to 2**32 - 1; every change raises it.
         trace_id: follows the session through handoffs; None for a new one.
         counter: what counts tokens.
 
@@ -78,7 +78,7 @@ class ContextPackage:
     ) -> None:
         del metrics
         check_session_id(session_id)
-        check_tokens("version", version, least=1, most=2**31)
+        check_tokens("version", version, least=1, most=2**32 - 1)
         self.session_id: Final = session_id
         self.agent_id = agent_id
         self.trace_id = str(uuid.uuid4()) if trace_id is None else trace_id

@@ -76,10 +76,9 @@ class Selection:
         counter: str,
         available: int,
         exact: bool,
-        source: Sequence[ContextBlock] | None = None,
     ) -> None:
         self._chosen: Final = chosen
-        self._source: Final = source
+        self._source: Sequence[ContextBlock] | None = None
         self.rendering: str | list[dict[str, Any]] | None = None
         self.policy: Final = policy
         self.render: Final = render
@@ -92,6 +91,11 @@ class Selection:
     def indices(self) -> NDArray[np.int64]:
         """Positions of the blocks that stay, in their original order."""
         return self._chosen.indices()
+
+    @cached_property
+    def copies(self) -> dict[str, str]:
+        """Ids of duplicates that fell while the copy stays, and the id of that copy."""
+        return self._chosen.copies()
 
     @property
     def kept_ids(self) -> list[str]:
@@ -108,7 +112,7 @@ class Selection:
         """
         if self._source is None:
             return self._snapshot()
-        copies = self._copies
+        copies = self.copies
         own = [self._source[row] for row in self._chosen.rows()]
         if not copies:
             return own
@@ -124,6 +128,11 @@ class Selection:
             for row, (code, detail) in enumerate(self._reasons)
             if code not in (Reason.PINNED, Reason.KEPT)
         ]
+
+    def over(self, source: Sequence[ContextBlock]) -> Selection:
+        """Take the caller's own objects for the blocks, one for each."""
+        self._source = source
+        return self
 
     def rendered_as(self, rendering: str | list[dict[str, Any]], tokens: int) -> Selection:
         """Take what a plug-in wrote for this selection, and its count."""
@@ -184,7 +193,7 @@ class Selection:
     def _snapshot(self) -> list[ContextBlock]:
         """The blocks that stay as they were, with references to dropped copies mapped."""
         blocks = [restore(self._chosen.get(row), self.counter) for row in self._chosen.rows()]
-        if copies := self._copies:
+        if copies := self.copies:
             for block in blocks:
                 block.references = [copies.get(id, id) for id in block.references]
         return blocks
@@ -196,13 +205,3 @@ class Selection:
     @cached_property
     def _reasons(self) -> list[tuple[str, str]]:
         return self._chosen.reasons()
-
-    @cached_property
-    def _copies(self) -> dict[str, str]:
-        """Dropped duplicates whose copy stays, and that copy."""
-        pairs = zip(self._ids, self._reasons, strict=True)
-        copies = {id: detail for id, (code, detail) in pairs if code == Reason.DUPLICATE}
-        if not copies:
-            return copies
-        kept = set(self.kept_ids)
-        return {id: copy for id, copy in copies.items() if copy in kept}

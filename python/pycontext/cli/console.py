@@ -21,10 +21,10 @@ WORDS: Final = {
     Reason.PINNED: "pinned",
     Reason.KEPT: "kept",
     Reason.BUDGET: "no room",
-    Reason.UNIT: "with its exchange",
+    Reason.UNIT: "with its unit",
     Reason.BELOW_THRESHOLD: "low score",
     Reason.DUPLICATE: "said twice",
-    Reason.ORPHAN: "broken exchange",
+    Reason.ORPHAN: "broken unit",
 }
 
 

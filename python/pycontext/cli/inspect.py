@@ -39,7 +39,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "inspect",
         help="show what conversations are made of",
         description="Show messages and tokens of the conversations of a JSON lines file: totals by type, messages of "
-        "broken tool exchanges, and the largest conversations. Tokens are those of the chat request, framing included.",
+        "broken units, and the largest conversations. Tokens are those of the chat request, framing included.",
     )
     parser.add_argument("input", metavar="IN.jsonl", help="file to read, - for standard input")
     parser.add_argument("--top", type=whole(0), default=10, metavar="N", help="how many of the largest to list (10)")
@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> Exit:
 
 def _facts(conversation: Conversation) -> dict[str, Any]:
     blocks = conversation.blocks
-    # The last exchange may wait for results and is pinned; system messages are pinned as well. All else can fall.
+    # The last unit may wait for results and is pinned; system messages are pinned as well. All else can fall.
     selection = blocks.prune(_ANY_BUDGET, policy=_ALL)
     fell = [dropped for dropped in selection.dropped if dropped.reason in (Reason.ORPHAN, Reason.UNIT)]
     return {

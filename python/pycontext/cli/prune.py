@@ -42,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="cut conversations to a budget",
         description="Cut each conversation of a JSON lines file to a budget of tokens. A line is "
         '{"id": ..., "messages": [OpenAI chat messages]}; other keys are kept. System messages, the last user message '
-        "and the last exchange, if it comes later, stay; a tool call stays or falls with its results. The report goes "
+        "and the last unit, if it comes later, stay; a tool call and its results are one unit. The report goes "
         "to standard error; with -o and --json its summary goes to standard output.",
     )
     parser.add_argument("input", metavar="IN.jsonl", help="file to read, - for standard input")

@@ -1,6 +1,8 @@
 //! Blocks as columns.
 
-use std::hash::BuildHasher;
+use std::borrow::Borrow;
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash};
 
 use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
@@ -182,9 +184,9 @@ impl<T: AsRef<str>> Columns<T> {
         self.check_free(row.id.as_ref(), None)?;
         let at = u32::try_from(self.len())
             .map_err(|_| Fault::new("blocks", "", "are more than 2**32 - 1"))?;
-        self.enter(row.id.as_ref(), at);
         self.type_tokens[row.kind as usize] += u64::from(row.tokens);
         self.id.push(row.id);
+        self.enter(at);
         self.content.push(row.content);
         self.kind.push(row.kind);
         self.score.push(row.score);
@@ -216,13 +218,15 @@ impl<T: AsRef<str>> Columns<T> {
     /// The id is taken by a third; nothing was changed.
     pub fn set(&mut self, at: usize, row: Row<T>) -> Result<(), Fault> {
         self.check_free(row.id.as_ref(), Some(at))?;
-        if row.id.as_ref() != self.id[at].as_ref() {
-            self.forget(at);
-            self.enter(row.id.as_ref(), u32::try_from(at).unwrap_or(u32::MAX));
-        }
         self.type_tokens[self.kind[at] as usize] -= u64::from(self.tokens[at]);
         self.type_tokens[row.kind as usize] += u64::from(row.tokens);
-        self.id[at] = row.id;
+        if row.id.as_ref() == self.id[at].as_ref() {
+            self.id[at] = row.id;
+        } else {
+            self.forget(at);
+            self.id[at] = row.id;
+            self.enter(u32::try_from(at).unwrap_or(u32::MAX));
+        }
         self.content[at] = row.content;
         self.kind[at] = row.kind;
         self.score[at] = row.score;
@@ -254,11 +258,19 @@ impl<T: AsRef<str>> Columns<T> {
         filter(&mut self.rare, keep);
         self.index.clear();
         for row in 0..self.len() {
-            let hash = self.hasher.hash_one(self.id[row].as_ref());
-            let (ids, hasher) = (&self.id, &self.hasher);
-            self.index.insert_unique(hash, u32::try_from(row).unwrap_or(u32::MAX), |&other| {
-                hasher.hash_one(ids[other as usize].as_ref())
-            });
+            self.enter(u32::try_from(row).unwrap_or(u32::MAX));
+        }
+    }
+
+    /// Lets references name other blocks: `names` has ids and the ids that take their place.
+    pub fn rename_references(&mut self, names: &HashMap<T, T>)
+    where
+        T: Borrow<str> + Clone + Eq + Hash,
+    {
+        for reference in self.rare.iter_mut().flatten().flat_map(|rare| &mut rare.references) {
+            if let Some(name) = names.get(reference.as_ref()) {
+                *reference = name.clone();
+            }
         }
     }
 
@@ -330,10 +342,10 @@ impl<T: AsRef<str>> Columns<T> {
         }
     }
 
-    fn enter(&mut self, id: &str, row: u32) {
-        let hash = self.hasher.hash_one(id);
-        let (ids, hasher) = (&self.id, &self.hasher);
-        self.index.insert_unique(hash, row, |&other| hasher.hash_one(ids[other as usize].as_ref()));
+    /// Notes the id of a row.
+    fn enter(&mut self, row: u32) {
+        let hash_of = |&row: &u32| self.hasher.hash_one(self.id[row as usize].as_ref());
+        self.index.insert_unique(hash_of(&row), row, hash_of);
     }
 
     fn forget(&mut self, row: usize) {

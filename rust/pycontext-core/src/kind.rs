@@ -44,7 +44,7 @@ impl Kind {
 
     /// Whether equal texts of this type say nothing twice: turns and results are never duplicates.
     #[must_use]
-    pub fn is_reference(self) -> bool {
+    pub fn is_fact(self) -> bool {
         matches!(self, Self::Memory | Self::Knowledge)
     }
 }

@@ -38,9 +38,12 @@ pub struct Provider {
     pub extra: Vec<String>,
     /// Tokens of parts that are not text, estimated from above.
     pub estimated_tokens: u32,
-    /// Whether every token of this message can be counted.
+    /// Whether every token of this message is counted by a rule that was published or recorded.
     pub is_exact: bool,
 }
+
+/// Numbers of calls in one message whose tokens were recorded; any other number is an upper bound.
+const RECORDED_CALLS: [usize; 3] = [0, 1, 5];
 
 /// Fields of a call that are not sent to the model as text, or are counted by themselves.
 const CALL_FIELDS: [&str; 5] = ["id", "type", "index", "function", "custom"];
@@ -62,13 +65,19 @@ impl Provider {
             let provider = found.get_or_insert_with(|| Self { is_exact: true, ..Self::default() });
             provider.take(field, json);
         }
+        if let Some(provider) = &mut found {
+            provider.is_exact &= RECORDED_CALLS.contains(&provider.calls.len());
+        }
         found
     }
 
     fn take(&mut self, field: &str, json: &str) {
         match field {
             "tool_call_id" => self.is_result = true,
-            "role" => self.is_result |= matches!(json, "\"tool\"" | "\"function\""),
+            "role" => {
+                self.is_result |= matches!(json, "\"tool\"" | "\"function\"");
+                self.is_exact &= !matches!(json, "\"developer\"" | "\"function\"");
+            }
             "name" => match serde_json::from_str::<Option<String>>(json) {
                 Ok(name) => self.name = name.filter(|name| !name.is_empty()),
                 Err(_) => self.take_unknown(json),
@@ -80,6 +89,7 @@ impl Provider {
             "function_call" => match serde_json::from_str::<Option<Value>>(json) {
                 Ok(Some(function)) => {
                     let call = self.read_function(&function, "arguments");
+                    self.is_exact = false;
                     self.calls.push(call.unwrap_or_else(|| strange_call(&function)));
                 }
                 Ok(None) => {}

@@ -51,7 +51,7 @@ pub fn prune<T: AsRef<str>>(
     let mut fates: Vec<Option<Reason>> = vec![None; columns.len()];
     settle_pins(columns, &units, request.pins, &mut fates);
     if request.policy.duplicates == Duplicates::Drop {
-        let is_candidate = |row: usize| columns.kinds()[row].is_reference() && units.size(row) == 1;
+        let is_candidate = |row: usize| columns.kinds()[row].is_fact() && units.size(row) == 1;
         let is_pinned = |row: usize| fates[row].is_some();
         for (row, copy) in duplicates(columns, &scores, is_candidate, is_pinned) {
             fates[row] = Some(Reason::Duplicate(to_u32(copy)));
@@ -138,7 +138,7 @@ fn settle_pins<T: AsRef<str>>(
     if let Some((head, row)) = units.last_turn()
         && last_user.is_none_or(|user| row > user)
     {
-        pin(head, Pin::LastTurn);
+        pin(head, Pin::LastUnit);
     }
     for row in 0..columns.len() {
         if let Some((_, what)) = units.broken(row) {

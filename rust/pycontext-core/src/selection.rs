@@ -11,8 +11,8 @@ pub enum Pin {
     System,
     /// The last turn of the user.
     LastUser,
-    /// The last exchange of the conversation, when it comes after the last turn of the user.
-    LastTurn,
+    /// The last unit of the conversation, when it comes after the last turn of the user.
+    LastUnit,
     /// The caller named it.
     Named,
 }
@@ -91,6 +91,17 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Duplicates that fell while the copy stays, and the row of that copy.
+    pub fn copies(&self) -> impl Iterator<Item = (usize, usize)> {
+        let copy_of = |(row, reason): (usize, &Reason)| match *reason {
+            Reason::Duplicate(copy) if self.reasons[copy as usize].is_kept() => {
+                Some((row, copy as usize))
+            }
+            _ => None,
+        };
+        self.reasons.iter().enumerate().filter_map(copy_of)
+    }
+
     /// What the reason of `row` says besides its code: an id, or the numbers.
     #[must_use]
     pub fn detail<T: AsRef<str>>(&self, columns: &Columns<T>, row: usize) -> String {
@@ -178,7 +189,7 @@ fn pin_name(pin: Pin) -> &'static str {
     match pin {
         Pin::System => "SYSTEM blocks are pinned",
         Pin::LastUser => "the last turn of the user is pinned",
-        Pin::LastTurn => "the last exchange is pinned",
+        Pin::LastUnit => "the last unit is pinned",
         Pin::Named => "the caller pinned it",
     }
 }

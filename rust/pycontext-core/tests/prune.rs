@@ -136,8 +136,8 @@ fn broken_exchanges_are_left_out_and_pending_ones_stay() {
             Reason::Orphan(Broken::NoResult(2, 1)),
             Reason::Unit(1),
             Reason::Pinned(Pin::LastUser),
-            Reason::Pinned(Pin::LastTurn),
-            Reason::Pinned(Pin::LastTurn),
+            Reason::Pinned(Pin::LastUnit),
+            Reason::Pinned(Pin::LastUnit),
         ]
     );
 }

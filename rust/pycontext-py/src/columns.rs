@@ -1,5 +1,6 @@
 //! The columns behind a `BlockSet`.
 
+use std::collections::HashMap;
 use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,6 +43,12 @@ impl Columns {
         locked.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The table as it is now. Python objects are made from this and never under the lock: to make one may start the
+    /// garbage collector, which may run a `__del__` that asks this very set.
+    pub fn table(&self, py: Python<'_>) -> Arc<Table> {
+        Arc::clone(&self.lock(py))
+    }
+
     /// Tokens of blocks: what they say themselves, where that can be believed, else counted; `plugged` has the
     /// counts of a plug-in.
     fn tokens(
@@ -82,7 +89,7 @@ impl Columns {
 
     /// Columns of their own with the same blocks, which are copied when one of the two is first written to.
     fn snapshot(&self, py: Python<'_>) -> Self {
-        let table = Mutex::new(Arc::clone(&self.lock(py)));
+        let table = Mutex::new(self.table(py));
         Self { table, encoding: self.encoding, counter: self.counter.clone() }
     }
 
@@ -118,11 +125,8 @@ impl Columns {
         let checked = fields.check()?.map_err(failed)?;
         let tokens = self.tokens(py, slice::from_ref(&checked), None)?[0];
         let (row, metadata) = checked.into_row(tokens);
-        let mut guard = self.lock(py);
-        let table = Arc::make_mut(&mut guard);
-        table.columns.push(row).map_err(failed)?;
-        table.metadata.push(metadata);
-        Ok(())
+        let added = Arc::make_mut(&mut self.lock(py)).push(row, metadata);
+        added.map_err(failed)
     }
 
     /// Append blocks, all or none; `counts` has their tokens where a plug-in counts.
@@ -133,20 +137,16 @@ impl Columns {
         let fields = blocks.iter().enumerate().map(read_one).collect::<PyResult<Vec<_>>>()?;
         let tokens = self.tokens(py, &fields, counts.as_deref())?;
         let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
-        let (rows, mut metadata): (Vec<_>, Vec<_>) = rows.unzip();
-        let mut guard = self.lock(py);
-        let table = Arc::make_mut(&mut guard);
-        let added = table.columns.extend(rows);
-        added.map_err(|(i, fault)| raise(py, &fault.at(Some(i), None)))?;
-        table.metadata.append(&mut metadata);
-        Ok(())
+        let (rows, metadata) = rows.unzip();
+        let added = Arc::make_mut(&mut self.lock(py)).extend(rows, metadata);
+        added.map_err(|(i, fault)| raise(py, &fault.at(Some(i), None)))
     }
 
     /// The fields of a block in the order of `ContextBlock`, the type by its number.
     fn get<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
-        let guard = self.lock(py);
-        check_row(&guard, row)?;
-        guard.fields(py, row)
+        let table = self.table(py);
+        check_row(&table, row)?;
+        table.fields(py, row)
     }
 
     /// Read a block back into its row; whether it differed from what was there.
@@ -156,31 +156,32 @@ impl Columns {
         let fields = read(block, None)?;
         let plugged = count.as_slice();
         let tokens = self.tokens(py, slice::from_ref(&fields), Some(plugged))?[0];
-        let mut guard = self.lock(py);
-        check_row(&guard, row)?;
-        if guard.columns.tokens()[row] == tokens && guard.is_same(py, row, &fields)? {
+        let table = self.table(py);
+        check_row(&table, row)?;
+        if table.columns.tokens()[row] == tokens && table.is_same(py, row, &fields)? {
             return Ok(false);
         }
+        // Else what follows would copy it.
+        drop(table);
         let id = fields.id.clone();
         let (new, metadata) = fields.into_row(tokens);
-        let table = Arc::make_mut(&mut guard);
-        let set = table.columns.set(row, new);
+        let set = Arc::make_mut(&mut self.lock(py)).set(row, new, metadata);
         set.map_err(|fault| raise(py, &fault.at(None, Some(&id))))?;
-        table.metadata[row] = metadata;
         Ok(true)
     }
 
     /// Drop the rows whose flag is false.
     fn retain(&self, py: Python<'_>, keep: Vec<bool>) -> PyResult<()> {
-        let mut guard = self.lock(py);
-        if keep.len() != guard.columns.len() {
+        if keep.len() != self.table(py).columns.len() {
             return Err(PyIndexError::new_err("one flag a block"));
         }
-        let table = Arc::make_mut(&mut guard);
-        let mut flags = keep.iter();
-        table.metadata.retain(|_| flags.next() == Some(&true));
-        table.columns.retain(&keep);
+        Arc::make_mut(&mut self.lock(py)).retain(&keep);
         Ok(())
+    }
+
+    /// Let references name other blocks: ids to the ids that take their place.
+    fn rename_references(&self, py: Python<'_>, names: HashMap<PyBackedStr, PyBackedStr>) {
+        Arc::make_mut(&mut self.lock(py)).columns.rename_references(&names);
     }
 
     /// The row of that id, or None, also for what cannot be an id.
@@ -191,17 +192,17 @@ impl Columns {
 
     /// Ids in order.
     fn ids(&self, py: Python<'_>) -> Vec<PyBackedStr> {
-        self.lock(py).columns.ids().to_vec()
+        self.table(py).columns.ids().to_vec()
     }
 
     /// Base scores, a copy.
     fn scores<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_slice(py, self.lock(py).columns.scores())
+        PyArray1::from_slice(py, self.table(py).columns.scores())
     }
 
     /// Tokens of the contents alone, a copy.
     fn token_counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
-        PyArray1::from_slice(py, self.lock(py).columns.tokens())
+        PyArray1::from_slice(py, self.table(py).columns.tokens())
     }
 
     /// Tokens of the contents by type, in the order of the types' numbers.

@@ -34,7 +34,7 @@ pub fn fill_costs(py: Python<'_>, columns: &Columns, render: &str) -> PyResult<(
 
 /// The table of `columns`, whose costs of `render` must be known.
 pub fn with_costs(py: Python<'_>, columns: &Columns, render: Render) -> PyResult<Arc<Table>> {
-    let table = Arc::clone(&columns.lock(py));
+    let table = columns.table(py);
     if table.columns.has_costs(render) {
         return Ok(table);
     }

@@ -1,6 +1,5 @@
 //! The kernel.
 
-use std::sync::Arc;
 
 use numpy::PyReadonlyArray1;
 use pycontext_core::cost::Cost;
@@ -44,7 +43,7 @@ pub fn prune(
     let relevance = relevance.map(|array| array.as_array().to_vec());
     let costs = costs.map(|array| array.as_array().iter().copied().map(plain).collect::<Vec<_>>());
     let table = match &costs {
-        Some(_) => Arc::clone(&columns.lock(py)),
+        Some(_) => columns.table(py),
         None => with_costs(py, columns, render)?,
     };
     let n = table.columns.len();

@@ -1,5 +1,6 @@
 //! The result of the kernel, with the blocks as they were.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use numpy::PyArray1;
@@ -74,6 +75,13 @@ impl Selection {
     /// Tokens of every block as rendered, in order.
     fn costs(&self) -> Vec<u32> {
         self.chosen.costs.clone()
+    }
+
+    /// Ids of duplicates that fell while the copy stays, and the id of that copy.
+    fn copies(&self) -> HashMap<PyBackedStr, PyBackedStr> {
+        let ids = self.table.columns.ids();
+        let named = |(row, copy): (usize, usize)| (ids[row].clone(), ids[copy].clone());
+        self.chosen.copies().map(named).collect()
     }
 
     /// One sentence about the block of that id.

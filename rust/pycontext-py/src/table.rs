@@ -1,6 +1,7 @@
 //! Columns of the core with what only Python reads.
 
-use pycontext_core::columns::Columns;
+use pycontext_core::columns::{Columns, Row};
+use pycontext_core::error::Fault;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -13,10 +14,50 @@ pub struct Table {
     /// What the kernel reads.
     pub columns: Columns<PyBackedStr>,
     /// Our own copies of the metadata, never changed in place: a clone of the table may share them.
-    pub metadata: Vec<Option<Py<PyDict>>>,
+    pub metadata: Vec<Metadata>,
 }
 
+/// The metadata of a row, `None` when empty.
+pub type Metadata = Option<Py<PyDict>>;
+
 impl Table {
+    /// Appends a row, or changes nothing.
+    pub fn push(&mut self, row: Row<PyBackedStr>, metadata: Metadata) -> Result<(), Fault> {
+        self.columns.push(row)?;
+        self.metadata.push(metadata);
+        Ok(())
+    }
+
+    /// Appends rows, all or none.
+    pub fn extend(
+        &mut self,
+        rows: Vec<Row<PyBackedStr>>,
+        mut metadata: Vec<Metadata>,
+    ) -> Result<(), (usize, Fault)> {
+        self.columns.extend(rows)?;
+        self.metadata.append(&mut metadata);
+        Ok(())
+    }
+
+    /// Puts a block in the place of another, or changes nothing.
+    pub fn set(
+        &mut self,
+        at: usize,
+        row: Row<PyBackedStr>,
+        metadata: Metadata,
+    ) -> Result<(), Fault> {
+        self.columns.set(at, row)?;
+        self.metadata[at] = metadata;
+        Ok(())
+    }
+
+    /// Drops the rows whose flag is false.
+    pub fn retain(&mut self, keep: &[bool]) {
+        let mut flags = keep.iter();
+        self.metadata.retain(|_| flags.next() == Some(&true));
+        self.columns.retain(keep);
+    }
+
     /// The fields of a row in the order of `ContextBlock`, the type by its number, nothing shared.
     pub fn fields<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
         let columns = &self.columns;

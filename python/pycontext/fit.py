@@ -1,8 +1,8 @@
-"""The one call of the packing kernel, and what a rendering that Rust does not know adds to it."""
+"""The call of the kernel, which is in Rust, and the fit of renderings that Rust does not know."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from pycontext import _core
@@ -39,8 +39,7 @@ def select(
     relevance: NDArray[np.float64] | None = None,
     costs: NDArray[np.uint32] | None = None,
     write: Write | None = None,
-    source: Sequence[ContextBlock] | None = None,
-    name: str | None = None,
+    name: str,
 ) -> Selection:
     """Run the kernel over columns that nobody changes meanwhile.
 
@@ -54,8 +53,7 @@ def select(
         relevance: one number from 0 to 1 a block, when there is a query.
         costs: tokens of each block as rendered, instead of those that Rust counts for `render`.
         write: renders what stays, where the sum of the costs may not be the count of the whole.
-        source: the caller's own objects for the blocks.
-        name: of the rendering, where `costs` are not those of `render`.
+        name: of the rendering, `render` or that of the plug-in.
 
     Raises:
         BudgetExceededError: the pinned blocks do not fit.
@@ -73,11 +71,10 @@ def select(
         return Selection(
             chosen,
             policy=policy.name,
-            render=render if name is None else name,
+            render=name,
             counter=counter.name,
             available=available,
             exact=counter.exact,
-            source=source,
         )
 
     if write is None:
@@ -150,12 +147,12 @@ def formatter_costs(formatter: Formatter, blocks: Iterable[ContextBlock]) -> NDA
     return np.array(costs, dtype=np.uint32)
 
 
-def writer(name: str, render: Callable[[Selection], object]) -> Write:
+def writer(name: str, render: Callable[[list[ContextBlock]], object]) -> Write:
     """Wrap a plug-in's rendering so that its failures and its strange results are named."""
 
     def write(selection: Selection) -> Rendering:
         try:
-            rendering = render(selection)
+            rendering = render(selection.kept)
         except Exception as cause:
             raise PluginError(f"formatter {name} raised {type(cause).__name__}") from cause
         try:

@@ -1,0 +1,108 @@
+"""Blocks that a set handed out, as long as somebody else holds them."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Mapping
+from sys import getrefcount
+from typing import Final
+
+from pycontext.block import ContextBlock
+from pycontext.errors import ValidationError
+
+__all__ = ["Held"]
+
+
+class Held:
+    """Blocks by row, and what was wrong with those that were refused; whoever calls holds the lock of the set."""
+
+    __slots__ = ("_blocks", "_refused")
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, ContextBlock] = {}
+        self._refused: dict[int, str] = {}
+
+    def get(self, row: int) -> ContextBlock | None:
+        """Return the block that was handed out for a row."""
+        return self._blocks.get(row)
+
+    def put(self, row: int, block: ContextBlock) -> ContextBlock:
+        """Remember a block that is handed out for a row, and return it."""
+        self._blocks[row] = block
+        return block
+
+    def let_go(self, row: int) -> None:
+        """Forget the block of a row: what is written to it from now on means nothing to the set."""
+        self._blocks.pop(row, None)
+        self._refused.pop(row, None)
+
+    def remove(self, rows: set[int]) -> None:
+        """Forget the blocks of rows that go, and follow the others to where they go."""
+        for row in rows:
+            self.let_go(row)
+        gone = sorted(rows)
+        self._blocks = {row - bisect_left(gone, row): block for row, block in self._blocks.items()}
+        self._refused = {row - bisect_left(gone, row): text for row, text in self._refused.items()}
+
+    def replace(self, blocks: Iterable[ContextBlock]) -> None:
+        """Follow the blocks to where they are in `blocks`, which takes the place of all."""
+        live = {id(block) for block in self._blocks.values()}
+        self._blocks = {row: block for row, block in enumerate(blocks) if id(block) in live}
+        self._refused = {}
+
+    def rename_references(self, names: Mapping[str, str]) -> None:
+        """Let references name other blocks, as in the rows."""
+        for block in self._blocks.values():
+            if not names.keys().isdisjoint(block.references):
+                block.references = [names.get(id, id) for id in block.references]
+
+    def read_back(self, read: Callable[[int, ContextBlock], None]) -> None:
+        """Have every block read into its row, then let go those that nobody else holds.
+
+        Raises:
+            ValidationError: a block has a bad value that was not said before.
+        """
+        pending = list(self._blocks)
+        while pending:
+            again = []
+            for row in pending:
+                try:
+                    self._read_one(row, read)
+                except ValidationError as error:
+                    # Without the frames that it came through: they hold the block as well.
+                    again.append((row, error.with_traceback(None)))
+            if len(again) == len(pending):
+                said = self._refuse(again)
+                if said is not None:
+                    raise said
+                return
+            # An id that was taken may be free now, or no longer bad: try those that are left once more.
+            pending = [row for row, _ in again]
+
+    def _read_one(self, row: int, read: Callable[[int, ContextBlock], None]) -> None:
+        # Asked before it is read: whoever lets go later has written before.
+        is_alone = _holders_of(self._blocks, row) <= _ALONE
+        read(row, self._blocks[row])
+        self._refused.pop(row, None)
+        if is_alone:
+            del self._blocks[row]
+
+    def _refuse(self, refused: list[tuple[int, ValidationError]]) -> ValidationError | None:
+        """Note bad values, and return the first that was not said before: said again and again, it would stop all."""
+        first = None
+        for row, error in refused:
+            if self._refused.get(row) != str(error):
+                first = first or error
+            self._refused[row] = str(error)
+            if _holders_of(self._blocks, row) <= _ALONE:
+                self.let_go(row)
+        return first
+
+
+def _holders_of(blocks: dict[int, ContextBlock], row: int) -> int:
+    block = blocks[row]
+    return getrefcount(block)
+
+
+# What the function above counts for a block that nobody else holds, whatever this interpreter counts on the way.
+_ALONE: Final = _holders_of({0: ContextBlock.__new__(ContextBlock)}, 0)
