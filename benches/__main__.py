@@ -18,18 +18,19 @@ from benches.data import ROOT, missing
 from benches.evaluation import framing
 from benches.frame import Row, Spread
 from benches.plot import prune_by_size
-from benches.python import add_context, count, prune_command, prune_list
+from benches.python import add_context, count, prune_blocks, prune_command, prune_messages
 
 BENCHES = {
     "prune command": prune_command.run,
     "add_context": add_context.run,
-    "prune a list": prune_list.run,
+    "prune blocks": prune_blocks.run,
+    "prune messages": prune_messages.run,
     "count": count.run,
 }
 RECORDED = ("conversations/airline.jsonl", "usage/gpt-4.1-mini.jsonl")
 
 PAGE = ROOT / "benches" / "README.md"
-PLOT = ROOT / "benches" / "prune_list.svg"
+PLOT = ROOT / "benches" / "prune_blocks.svg"
 README = ROOT / "README.md"
 FRAMING = ROOT / "docs" / "framing.md"
 
@@ -40,8 +41,8 @@ INTRODUCTION = """\
 # Benchmarks
 
 Written by `make bench`, never by hand. Times are medians with quartiles in parentheses. All runners of a job take
-turns, in one process or as whole processes; a ratio is the median of the rounds' own ratios, and says how much faster
-ours is, or how long it takes against the other. Where the other is to give the same result (`same contract`, tiktoken),
+turns, in one process or as whole processes; a ratio is the median of the rounds' own ratios: above 1x "as fast" ours
+is the faster one, below 1x the slower one. Where the other is to give the same result (`same contract`, tiktoken),
 that is checked first; what the prune commands keep of their input is listed below.
 
 The recorded conversations are not in the repository: `PYCONTEXT_DATA` says where they are, `../shared/data` unless set.
@@ -50,9 +51,10 @@ Without them `make bench` measures what it can and writes nothing.
 
 EXPLANATION = """\
 `same contract` is plain Python that keeps units, pins, duplicates and reasons, and gives the same result; `minimal`
-only fits the budget; `article` is the algorithm of the article, flaws included. Blocks of a list have their counts.
+only fits the budget; `article` is the algorithm of the article, flaws included. Blocks of a list have their counts,
+and are read anew in every prune; a `BlockSet` has read and priced them before.
 
-![time of a prune against the number of blocks](prune_list.svg)
+![time of a prune against the number of blocks](prune_blocks.svg)
 
 What the outputs of the prune commands kept:
 """

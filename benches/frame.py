@@ -32,7 +32,7 @@ class Row:
     ours: Spread
     theirs: Spread
     ratio: Spread
-    says: str = "faster"
+    says: str = "as fast"
     required: str = ""
     met: bool | None = None
 

@@ -117,9 +117,12 @@ def select(
     order: str = "score",
     threshold: float = 0.0,
     pins: Iterable[str] = (),
+    relevance: Sequence[float] | None = None,
 ) -> Outcome:
     """What the kernel must choose, `total` being the cost of a request with these blocks."""
     rows = range(len(blocks))
+    weights = [1.0] * len(blocks) if relevance is None else [0.3 + 0.7 * relevant for relevant in relevance]
+    scores = [block.relevance_score * weight for block, weight in zip(blocks, weights, strict=True)]
     units = units_of(blocks)
     unit_of = {row: index for index, unit in enumerate(units) for row in unit}
     broken = broken_rows(blocks, units)
@@ -149,7 +152,7 @@ def select(
         same = [
             r for r in candidates if blocks[r].type is blocks[row].type and blocks[r].content == blocks[row].content
         ]
-        best = max(same, key=lambda r: (unit_of[r] in pinned, blocks[r].relevance_score, blocks[r].timestamp, r))
+        best = max(same, key=lambda r: (unit_of[r] in pinned, scores[r], blocks[r].timestamp, r))
         if best != row and unit_of[row] not in pinned:
             reasons[row] = f"duplicate:{blocks[best].id}"
 
@@ -171,7 +174,7 @@ def select(
 
     def key(unit: Sequence[int]) -> tuple[Any, ...]:
         newest = max(blocks[row].timestamp for row in unit)
-        best = max(blocks[row].relevance_score for row in unit)
+        best = max(scores[row] for row in unit)
         return (best, newest, unit[-1]) if order == "score" else (newest, unit[-1])
 
     waiting.sort(key=key, reverse=True)

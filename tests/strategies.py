@@ -63,16 +63,18 @@ def block_lists(draw: st.DrawFn) -> list[ContextBlock]:
     for block in blocks:
         block.relevance_score = draw(SCORES)
     n = draw(st.integers(0, 8))
+    # Few values each, so that what breaks a tie is needed.
+    same = st.sampled_from(["fact", "rule"])
     ids = [block.id for block in blocks] + [f"n{i}" for i in range(n)] + ["nowhere"]
     for i in range(n):
-        metadata = draw(st.sampled_from([{}, {}, {}, {"unit": "u"}, {"note": "x"}]))
+        metadata = draw(st.sampled_from([{}, {}, {}, {"unit": "u"}, {"unit": "v"}, {"note": "x"}]))
         block = ContextBlock(
             f"n{i}",
-            draw(TEXTS),
-            draw(SCORES),
-            draw(st.sampled_from(ContextType)),
+            draw(same | same | TEXTS),
+            draw(st.sampled_from([0.1, 0.5]) | SCORES),
+            draw(st.sampled_from([*ContextType, ContextType.MEMORY, ContextType.MEMORY])),
             metadata,
-            draw(st.integers(0, 20)),
+            draw(st.integers(0, 3)),
             references=draw(st.lists(st.sampled_from(ids), max_size=2)),
         )
         blocks.insert(draw(st.integers(0, len(blocks))), block)

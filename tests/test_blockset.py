@@ -601,3 +601,84 @@ def test_references_name_the_copy_that_stays_when_a_selection_is_applied():
     assert held.references == ["b1", "b5"]
     held.references.append("b9")
     assert blocks.to_fields()[1][7] == ["b1", "b5", "b9"]
+
+
+def test_a_block_whose_place_is_taken_means_nothing_any_more():
+    blocks = BlockSet([make(0)])
+    held = blocks[0]
+    blocks[0] = make(7, "new")
+    held.content = "old"
+    assert blocks.find("b7") == 0
+    assert texts(blocks) == ["new"]
+
+
+def test_a_held_block_stays_live_where_others_come_before_it():
+    blocks = BlockSet([make(0), make(1)])
+    held = blocks[1]
+    blocks.insert(0, make(2))
+    held.content = "new"
+    assert texts(blocks) == ["word", "word", "new"]
+    del blocks[0]
+    held.content = "newer"
+    assert texts(blocks) == ["word", "newer"]
+
+
+def test_nothing_added_is_no_change():
+    blocks = BlockSet([make(0)])
+    before = blocks.revision
+    blocks.extend([])
+    assert blocks.revision == before
+
+
+def test_a_bad_value_that_was_mended_is_said_again_when_it_comes_back():
+    blocks = BlockSet([make(0), make(1)])
+    held = blocks[1]
+    for _ in range(2):
+        held.relevance_score = 7
+        with pytest.raises(ValidationError, match="'b1'"):
+            blocks.prune(100)
+        held.relevance_score = 0.5
+        blocks.prune(100)
+
+
+def test_a_bad_value_is_said_once_wherever_its_row_goes():
+    blocks = BlockSet([make(0), make(1)])
+    held = blocks[1]
+    held.relevance_score = 7
+    with pytest.raises(ValidationError):
+        blocks.prune(100)
+    del blocks[0]
+    assert len(blocks.prune(100).kept) == 1
+    blocks[:] = [make(5)]
+    fresh = blocks[0]
+    fresh.relevance_score = 7
+    with pytest.raises(ValidationError, match="'b5'"):
+        blocks.prune(100)
+
+
+def test_a_type_that_changes_takes_its_tokens_along():
+    blocks = BlockSet([make(0)])
+    blocks[0] = ContextBlock("b0", "word", 0.5, ContextType.AGENT, timestamp=0)
+    assert {kind: n for kind, n in blocks.type_tokens().items() if n} == {ContextType.AGENT: 1}
+
+
+def test_a_plug_in_is_not_asked_again_for_what_it_counted():
+    class Asked:
+        name, exact = "asked", True
+        texts = 0
+
+        def count(self, text):
+            return len(text)
+
+        def count_batch(self, texts):
+            Asked.texts += len(texts)
+            return [len(text) for text in texts]
+
+    blocks = BlockSet([make(0), make(1)], counter=Asked())
+    held = blocks[0]
+    asked = Asked.texts
+    assert blocks.revision == blocks.revision
+    assert Asked.texts == asked
+    held.content = "more"
+    assert blocks.token_counts.tolist() == [4, 4]
+    assert Asked.texts == asked + 1

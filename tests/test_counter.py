@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from conftest import oracle, rank_file, tiktoken_count
 from pycontext import PluginError, TokenCounter, ValidationError, count_tokens, count_tokens_batch, get_counter
-from pycontext.counter import count_with
+from pycontext.counter import as_counter, count_with
 from strategies import TEXTS
 
 # Published with tiktoken; the same files that OpenAI serves.
@@ -160,6 +160,7 @@ class Plugin:
     ("result", "words"),
     [
         ([1], "returned 1 counts for 2 texts"),
+        ([1, 1, 1], "returned 3 counts for 2 texts"),
         ([1, -1], "returned -1, not a whole number from 0 to"),
         ([1, 2**32], "returned 4294967296, not a whole number"),
         ([1, "many"], "returned 'many', not a whole number"),
@@ -170,6 +171,18 @@ def test_a_plug_in_that_fails_is_named(result, words):
     with pytest.raises(PluginError, match="plug-in") as caught:
         count_with(Plugin(result), ["a", "b"])
     assert words in str(caught.value)
+
+
+def test_the_largest_count_is_a_count():
+    assert count_with(Plugin([0, 2**32 - 1]), ["a", "b"]) == [0, 2**32 - 1]
+
+
+@pytest.mark.parametrize("name", ["", None, 7])
+def test_a_plug_in_has_a_name(name):
+    plugin = Plugin([])
+    plugin.name = name
+    with pytest.raises(ValidationError, match="has the name"):
+        as_counter(plugin)
 
 
 def test_other_threads_run_while_a_long_text_is_counted():

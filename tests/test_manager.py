@@ -626,3 +626,48 @@ def test_a_large_system_prompt_leaves_its_session_a_history():
         manager.add_context(session, f"turn {i}", USER, 0.5)
         counts.append(len(ids(manager, session)))
     assert min(counts[10:]) >= 4
+
+
+def test_the_threshold_is_kept_to_wherever_a_session_is_cut():
+    low = {"id": "low", "content": "low", "relevance_score": 0.1, "type": "MEMORY"}
+    high = [{"id": f"b{i}", "content": "word " * 10, "relevance_score": 0.5, "type": "MEMORY"} for i in range(9)]
+    manager = ContextManager(max_tokens=60)
+    manager.import_session({"session_id": "s", "agent_id": "a", "blocks": [low, *high]})
+    assert "low" not in ids(manager, "s")
+    session = session_of(manager)
+    manager.add_context(session, "low", MEMORY, 0.1, block_id="low")
+    manager.add_context(session, "word " * 52, USER, 0.5, block_id="u")
+    assert ids(manager, session) == ["u"]
+    session = session_of(manager)
+    manager.add_context(session, "low", MEMORY, 0.1)
+    manager.add_context(session, "hi", USER)
+    assert manager.get_formatted_context(session, lambda p: ",".join(b.content for b in p.blocks)) == "hi"
+
+
+def test_an_import_is_measured_against_the_managers_budget():
+    manager = ContextManager(max_tokens=100)
+    manager.import_session(exported())
+    metrics = manager.sessions["s"].metrics
+    assert metrics.context_saturation == metrics.total_tokens / 100
+
+
+def test_a_function_sees_the_version_of_the_session():
+    manager = ContextManager()
+    session = session_of(manager, "a", "b")
+    version = manager.sessions[session].version
+    seen = []
+    manager.get_formatted_context(session, lambda package: str(seen.append(package.version)))
+    assert seen[0] == version > 1
+
+
+def test_no_budget_is_not_a_budget_of_none():
+    manager = ContextManager()
+    session = session_of(manager, "a")
+    with pytest.raises(ValidationError, match="max_tokens 0"):
+        manager.select(session, 0)
+
+
+def test_the_smallest_budget_refuses_by_name():
+    manager = ContextManager(max_tokens=1)
+    with pytest.raises(BudgetExceededError):
+        manager.add_context(manager.create_session("a"), "x", USER)

@@ -50,3 +50,9 @@ def test_everything_that_a_block_holds_counts_against_the_size():
         fields = {"openai.tool_calls": json.dumps(call)}
         originals.put([ContextBlock(f"call{i}", "", 0.5, ContextType.AGENT, fields, references=["r" * 200])])
     assert len(originals) == 1
+
+
+def test_sizes_are_bytes():
+    originals = Originals(max_bytes=10)
+    originals.put([ContextBlock(id, "éé", 0.5, ContextType.MEMORY) for id in ("a", "b", "c")])
+    assert len(originals) == 2

@@ -198,3 +198,9 @@ def test_deep_unknown_keys_are_refused():
         deep = [deep]
     with pytest.raises(ValidationError, match="nested too deep"):
         ContextPackage.from_dict({**make().to_dict(), "x": deep})
+
+
+def test_a_key_that_is_not_known_is_a_copy_in_every_dict():
+    package = ContextPackage.from_dict({**make().to_dict(), "x": [1]})
+    package.to_dict()["x"].append(2)
+    assert package.to_dict()["x"] == [1]

@@ -42,6 +42,16 @@ def total_of(render):
     return openai_cost if render == "openai" else lambda blocks: count_text(text_of(blocks))
 
 
+class Fixed:
+    """A scorer that says what it was told."""
+
+    def __init__(self, scores):
+        self.scores = scores
+
+    def score(self, _query, _blocks):
+        return self.scores
+
+
 @pytest.mark.parametrize("render", RENDERS)
 @pytest.mark.parametrize("policy", POLICIES)
 @given(data=st.data())
@@ -50,11 +60,16 @@ def test_the_kernel_chooses_what_the_reference_chooses(policy, render, data):
     whole = total_of(render)(blocks)
     available = data.draw(st.integers(1, max(whole, 1) + 5) | st.integers(1, 120))
     threshold = data.draw(st.sampled_from([0.0, 0.0, 0.2]))
-    pins = data.draw(st.lists(st.sampled_from([b.id for b in blocks]), max_size=1)) if blocks else []
+    pins = data.draw(st.lists(st.sampled_from([b.id for b in blocks]), max_size=2)) if blocks else []
     order = {"relevance": "score", "recent": "time"}[policy]
     options = {"policy": Policy(policy, order=order, threshold=threshold), "render": render, "pin": pins}
+    relevances = st.sampled_from([0.0, 0.5, 1.0])
+    relevance = data.draw(st.none() | st.lists(relevances, min_size=len(blocks), max_size=len(blocks)))
+    if relevance is not None:
+        options |= {"query": "?", "scorer": Fixed(relevance)}
+    rules = {"order": order, "threshold": threshold, "pins": pins, "relevance": relevance}
     try:
-        expected = select(blocks, available, total_of(render), order=order, threshold=threshold, pins=pins)
+        expected = select(blocks, available, total_of(render), **rules)
     except DoesNotFitError as refusal:
         with pytest.raises(BudgetExceededError) as caught:
             prune(blocks, available, **options)
@@ -360,6 +375,155 @@ def test_every_message_is_one_line_whatever_the_value(value):
             call()
         assert len(str(caught.value).splitlines()) == 1
         assert len(str(caught.value)) < 250
+
+
+# Rules that a look at the result alone would not show.
+
+
+def block(id, kind=ContextType.MEMORY, content="fact", score=0.5, **fields):
+    return ContextBlock(id, content, score, kind, timestamp=1, **fields)
+
+
+USER = block("u", ContextType.USER, "and?")
+
+
+def test_a_copy_that_belongs_to_a_unit_is_no_duplicate():
+    unit = {"unit": "x"}
+    blocks = [block("a", metadata=unit), block("c", content="other", metadata=unit), block("b"), USER]
+    assert prune(blocks, 100).kept_ids == ["a", "c", "b", "u"]
+
+
+def test_two_pinned_copies_both_stay():
+    assert prune([block("a"), block("b"), USER], 100, pin=["a", "b"]).kept_ids == ["a", "b", "u"]
+
+
+def test_the_threshold_is_for_base_scores():
+    policy = Policy("mine", threshold=0.4)
+    assert prune([block("a"), USER], 100, policy=policy, query="?", scorer=Fixed([0, 0])).kept_ids == ["a", "u"]
+
+
+def test_what_falls_makes_nothing_inexact():
+    image = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://x.y/z.png"}}]}
+    blocks = to_blocks([image, {"role": "user", "content": "hi"}])
+    assert not prune(blocks, 5_000).exact
+    assert prune(blocks, 50).exact
+
+
+@pytest.mark.parametrize(
+    ("message", "exact"),
+    [
+        ({"role": "developer", "content": "x"}, False),
+        ({"role": "system", "content": "x"}, True),
+        ({"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}, False),
+        *(
+            (
+                {"role": "assistant", "tool_calls": [{"id": str(i), "function": {"name": "f", "arguments": "{}"}}] * n},
+                n in (1, 5),
+            )
+            for i, n in enumerate(range(1, 7))
+        ),
+    ],
+)
+def test_exact_is_what_was_recorded_or_published(message, exact):
+    assert prune(to_blocks([message]), 1_000).exact is exact
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_any_number_of_calls_costs_what_the_table_says(number):
+    message, *results = exchange([f"c{i}" for i in range(number)], ["ok"] * number)
+    selection = prune(to_blocks([message, *results]), 1_000)
+    assert selection.tokens == count_messages([message, *results])
+
+
+def test_a_tool_block_that_answers_no_call_is_a_note_under_a_header():
+    note = block("t", ContextType.TOOL, "data", metadata={"openai.name": '"f"'})
+    selection = prune([note], 100)
+    assert selection.messages() == [{"role": "user", "content": "[TOOL]\ndata"}]
+    assert selection.tokens == count_messages(selection.messages())
+
+
+def test_the_sentence_names_the_first_reason_of_a_pin():
+    system = block("s", ContextType.SYSTEM)
+    assert "SYSTEM blocks are pinned" in prune([system, USER], 100, pin=["s"]).explain("s")
+    assert "the caller pinned it" in prune([block("m"), USER], 100, pin=["m"]).explain("m")
+
+
+def test_every_member_of_a_unit_knows_what_the_unit_costs():
+    unit = {"unit": "x"}
+    selection = prune([block("a", metadata=unit), block("b", content="other", metadata=unit), USER], 100)
+    costs = {entry["id"]: entry["tokens"] for entry in selection.to_dict()["blocks"]}
+    for id in ("a", "b"):
+        assert f"({costs[id]} tokens, {costs['a'] + costs['b']} with its unit)" in selection.explain(id)
+
+
+def test_a_result_that_names_its_call_twice_is_one_result():
+    blocks = to_blocks([*exchange(["a", "b"], ["one"]), {"role": "user", "content": "go on"}])
+    blocks[1].references *= 2
+    selection = prune(blocks, 1_000)
+    assert selection.kept_ids == ["m2"]
+    assert "1 of 2 results" in selection.explain("m0")
+
+
+def test_only_an_agent_calls():
+    note = block("m", metadata={"openai.tool_calls": '[{"function": {"name": "f", "arguments": "{}"}}]'})
+    assert prune([note, USER], 100).kept_ids == ["m", "u"]
+
+
+@pytest.mark.parametrize(("order", "kept"), [("score", "call"), ("time", "call")])
+def test_a_unit_is_as_good_and_as_new_as_its_best_block(order, kept):
+    call = ContextBlock("call", "look", 0.1 if order == "score" else 0.5, ContextType.AGENT, timestamp=1)
+    result = ContextBlock(
+        "r", "it", 0.9 if order == "score" else 0.5, ContextType.TOOL, timestamp=9, references=["call"]
+    )
+    note = ContextBlock("note", "word " * 3, 0.5, ContextType.MEMORY, timestamp=5)
+    selection = prune([call, result, note, USER], 24, policy=Policy("mine", order=order))
+    assert kept in selection.kept_ids
+    assert "note" not in selection.kept_ids
+
+
+def test_pin_takes_one_id_as_well():
+    assert prune([block("ab"), block("a", content="x"), USER], 18, pin="ab").kept_ids == ["ab", "u"]
+
+
+def test_a_counter_whose_pieces_do_not_add_up_still_keeps_to_the_budget():
+    class Jumpy:
+        name, exact = "jumpy", True
+
+        def count(self, text):
+            return len(text.split()) + 50 * (text.count("[") > 1)
+
+        def count_batch(self, texts):
+            return [self.count(text) for text in texts]
+
+    blocks = [block(f"b{i}", content=f"fact {i}") for i in range(40)]
+    selection = prune(blocks, 100, render="text", counter=Jumpy())
+    assert Jumpy().count(selection.text()) == selection.tokens <= 100
+
+
+def test_a_rendering_that_just_fits_is_taken():
+    class Words:
+        def cost(self, block):
+            return len(block.content.split())
+
+        def render(self, blocks):
+            return " ".join(block.content for block in blocks)
+
+    blocks = [block(f"b{i}", content="a b") for i in range(2)] + [USER]
+    policy = Policy("all", duplicates="keep")
+    whole = tiktoken_count(Words().render(blocks))
+    assert len(prune(blocks, whole, policy=policy, render=Words()).kept) == 3
+
+
+def test_pins_that_cost_too_much_are_refused_whatever_they_render_to():
+    class Cheap:
+        def cost(self, _block):
+            return 5
+
+        def render(self, _blocks):
+            return "x"
+
+    with pytest.raises(BudgetExceededError):
+        prune([USER], 2, render=Cheap())
 
 
 # Formatters.

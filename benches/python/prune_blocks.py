@@ -1,14 +1,14 @@
-"""`prune` of a plain list of blocks against the three baselines, token counts given."""
+"""`prune` of a plain list of blocks and of a `BlockSet` against the three baselines, token counts given."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from benches.comparison import article, contract, minimal
 from benches.frame import Row, compare, race
-from pycontext import ContextBlock, ContextType, prune
+from pycontext import BlockSet, ContextBlock, ContextType, prune
 
 SIZES = {20: 401, 1_000: 61, 10_000: 15}
 
@@ -54,10 +54,13 @@ def measure(size: int, rounds: int) -> list[Row]:
     for blocks, budget in zip(inputs, budgets, strict=True):
         check(blocks, budget)
     repeat = max(1, 2_000 // size)
+    sets = [BlockSet(blocks) for blocks in inputs]
+    for blocks in sets:
+        blocks.total_cost("openai")
 
-    def runner(function: Callable[[list[ContextBlock], int], Any]) -> Callable[[int], None]:
+    def runner(function: Callable[[Any, int], Any], given: Sequence[Any] = inputs) -> Callable[[int], None]:
         def run_all(number: int) -> None:
-            blocks, budget = inputs[number % len(inputs)], budgets[number % len(inputs)]
+            blocks, budget = given[number % len(given)], budgets[number % len(given)]
             for step in range(repeat):
                 function(blocks, budget - step)
 
@@ -65,7 +68,8 @@ def measure(size: int, rounds: int) -> list[Row]:
 
     times = race(
         {
-            "pycontext": runner(lambda blocks, budget: prune(blocks, budget).indices),
+            "list": runner(lambda blocks, budget: prune(blocks, budget).indices),
+            "BlockSet": runner(lambda blocks, budget: blocks.prune(budget).indices, sets),
             "same contract": runner(contract.prune),
             "minimal": runner(minimal.prune),
             "article": runner(article.prune),
@@ -73,7 +77,11 @@ def measure(size: int, rounds: int) -> list[Row]:
         rounds,
     )
     each = {name: [value / repeat for value in values] for name, values in times.items()}
-    return compare(f"prune a list of {size:,} blocks", each, ours="pycontext")
+    baselines = {name: values for name, values in each.items() if name not in ("list", "BlockSet")}
+    return [
+        *compare(f"prune a list of {size:,} blocks", {"ours": each["list"], **baselines}, ours="ours"),
+        *compare(f"prune a BlockSet of {size:,} blocks", {"ours": each["BlockSet"], **baselines}, ours="ours"),
+    ]
 
 
 def check(blocks: list[ContextBlock], budget: int) -> None:
