@@ -393,6 +393,52 @@ def test_a_copy_that_belongs_to_a_unit_is_no_duplicate():
     assert prune(blocks, 100).kept_ids == ["a", "c", "b", "u"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "relevance", "stays"),
+    [
+        ({"score": 0.5}, {"score": 0.6}, None, "b"),
+        ({"score": 0.5}, {"score": 0.6}, [1.0, 0.0, 0.0], "a"),
+        ({"timestamp": 9}, {"timestamp": 1}, None, "a"),
+        ({}, {}, None, "b"),
+    ],
+    ids=["best", "best for the query", "newest", "last"],
+)
+def test_the_best_copy_stays(first, second, relevance, stays):
+    def copy(id, score=0.5, timestamp=5):
+        return ContextBlock(id, "fact", score, ContextType.KNOWLEDGE, timestamp=timestamp)
+
+    query = {} if relevance is None else {"query": "?", "scorer": Fixed(relevance)}
+    assert prune([copy("a", **first), copy("b", **second), USER], 100, **query).kept_ids == [stays, "u"]
+
+
+def reasons_of(selection):
+    return {entry["id"]: entry["reason"] for entry in selection.to_dict()["blocks"]}
+
+
+def test_of_equal_scores_the_newer_is_kept_wherever_it_stands():
+    notes = [ContextBlock(f"t{t}", f"note {t}", 0.5, ContextType.MEMORY, timestamp=t) for t in (5, 2)]
+    assert prune([*notes, USER], 20).kept_ids == ["t5", "u"]
+
+
+def test_a_unit_that_begins_before_the_last_user_block_is_not_after_it():
+    unit = {"unit": "x"}
+    agent = block("a", ContextType.AGENT, "hm")
+    user = block("q", ContextType.USER, "and?", metadata=unit)
+    result = block("t", ContextType.TOOL, "it", metadata=unit, references=["gone"])
+    assert reasons_of(prune([agent, user, result], 100)) == {"a": "kept", "q": "pinned", "t": "pinned"}
+
+
+def test_the_block_that_shows_what_is_wrong_has_the_reason():
+    unit = {"unit": "x"}
+    note = block("m", metadata=unit)
+    orphans = [block(id, ContextType.TOOL, "it", metadata=unit, references=["gone"]) for id in ("t", "v")]
+    expected = {"m": "unit:t", "t": "orphan", "v": "unit:t", "u": "pinned"}
+    assert reasons_of(prune([note, *orphans, USER], 100)) == expected
+    call = to_blocks([exchange(["a"], [])[0]])[0]
+    call.metadata |= unit
+    assert reasons_of(prune([call, orphans[0], USER], 100)) == {"m0": "unit:t", "t": "orphan", "u": "pinned"}
+
+
 def test_two_pinned_copies_both_stay():
     assert prune([block("a"), block("b"), USER], 100, pin=["a", "b"]).kept_ids == ["a", "b", "u"]
 
