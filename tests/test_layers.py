@@ -139,9 +139,10 @@ CORE_MAY_USE = {
 
 # The same for the binding.
 BINDING_MAY_USE = {
-    "error": set(),
+    "class": set(),
+    "error": {"class"},
     "field": {"block"},  # what a block knows of its tokens
-    "block": {"error", "field"},
+    "block": {"class", "error", "field"},
     "table": {"block"},
     "text": set(),
     "count": {"error", "field"},

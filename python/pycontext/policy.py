@@ -15,7 +15,8 @@ class Policy:
     """How the kernel chooses; a policy is data, and one kernel serves all.
 
     Pins go in first whatever the policy says. Then units are taken in its order, each one that still fits, so that
-    nothing is left out for want of room that would have fitted.
+    nothing is left out for want of room that would have fitted. Under a formatter or counter whose costs do not add up
+    to the rendering, less may stay.
 
     Attributes:
         name: shown in receipts.

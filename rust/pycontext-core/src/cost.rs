@@ -95,8 +95,7 @@ fn message(
     provider: Option<&Provider>,
     counter: &impl Counter,
 ) -> Cost {
-    let has_role =
-        !kind.is_fact() && (kind != Kind::Tool || provider.is_some_and(|p| p.is_result));
+    let has_role = !kind.is_fact() && (kind != Kind::Tool || provider.is_some_and(|p| p.is_result));
     if !has_role {
         let sum = under_header(kind, content, tokens, counter);
         return Cost { tokens: sum.saturating_add(framing::MESSAGE), tail: 0, is_exact: true };

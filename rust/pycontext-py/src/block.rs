@@ -9,9 +9,9 @@ use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyType};
 
+use crate::class;
 use crate::error::{raise, refuse};
 use crate::field::{backed, count, integer, kind, metadata, references, score, shown};
 
@@ -80,7 +80,7 @@ pub fn check_id(field: &str, id: &Bound<'_, PyAny>) -> PyResult<()> {
 /// Reads a `ContextBlock`, the `index`th of several.
 pub fn read(block: &Bound<'_, PyAny>, index: Option<usize>) -> PyResult<Fields> {
     let py = block.py();
-    if !block.is_instance(class(py, "ContextBlock", &BLOCK)?)? {
+    if !block.is_instance(class::block(py)?)? {
         let kind = block.get_type().name()?;
         let fault = Fault::new("block", &shown(block), format!("is {kind}, not ContextBlock"));
         return Err(raise(py, &fault.at(index, None)));
@@ -128,8 +128,8 @@ impl<'py> RawFields<'py> {
 
     /// The checked fields, or the first fault; the outer error is for what Python itself refuses.
     pub fn check(&self) -> PyResult<Result<Fields, Fault>> {
-        let kinds = kinds(self.kind.py())?;
-        let counted = class(self.kind.py(), "Counted", &COUNTED)?;
+        let kinds = class::kinds(self.kind.py())?;
+        let counted = class::counted(self.kind.py())?;
         Ok(self.check_with(kinds, counted))
     }
 
@@ -174,25 +174,4 @@ pub fn placed(fault: Fault, index: Option<usize>, id: &Bound<'_, PyAny>) -> Erro
     // A fault of the id itself already shows it.
     let id = id.filter(|_| fault.field != "id");
     fault.at(index, id.as_deref())
-}
-
-static BLOCK: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-static COUNTED: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-static KINDS: PyOnceLock<Vec<Py<PyAny>>> = PyOnceLock::new();
-
-fn class<'py>(
-    py: Python<'py>,
-    name: &str,
-    cell: &'static PyOnceLock<Py<PyType>>,
-) -> PyResult<&'py Bound<'py, PyType>> {
-    cell.import(py, "pycontext.block", name)
-}
-
-/// The members of `ContextType` in the order of `Kind::ALL`.
-fn kinds(py: Python<'_>) -> PyResult<&Vec<Py<PyAny>>> {
-    KINDS.get_or_try_init(py, || {
-        let enumeration = py.import("pycontext.block")?.getattr("ContextType")?;
-        let members = Kind::ALL.map(|kind| enumeration.getattr(kind.name()).map(Bound::unbind));
-        members.into_iter().collect()
-    })
 }

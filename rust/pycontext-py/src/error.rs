@@ -2,20 +2,18 @@
 
 use pycontext_core::error::{Error, Fault};
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+
+use crate::class;
 
 /// The exception for `error`, or whatever kept it from being made.
 pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     let message = error.to_string();
     let raised = match error {
         Error::Invalid { .. } => {
-            class(py, "ValidationError", &VALIDATION).and_then(|class| class.call1((message,)))
+            class::validation_error(py).and_then(|class| class.call1((message,)))
         }
-        Error::Budget { needed, available, blockers, .. } => {
-            class(py, "BudgetExceededError", &BUDGET)
-                .and_then(|class| class.call1((message, *needed, *available, blockers.clone())))
-        }
+        Error::Budget { needed, available, blockers, .. } => class::budget_exceeded_error(py)
+            .and_then(|class| class.call1((message, *needed, *available, blockers.clone()))),
     };
     raised.map_or_else(|error| error, PyErr::from_value)
 }
@@ -35,15 +33,4 @@ pub fn unknown<'a>(
     let valid: Vec<_> = valid.into_iter().collect();
     let rule = format!("is not one of {}", valid.join(", "));
     refuse(py, Fault::new(field, &format!("'{name}'"), rule))
-}
-
-static VALIDATION: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-static BUDGET: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-
-fn class<'py>(
-    py: Python<'py>,
-    name: &str,
-    cell: &'static PyOnceLock<Py<PyType>>,
-) -> PyResult<&'py Bound<'py, PyType>> {
-    cell.import(py, "pycontext.errors", name)
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands extracted arguments over by value")]
 
 mod block;
+mod class;
 mod columns;
 mod cost;
 mod count;

@@ -1,6 +1,5 @@
 //! The kernel.
 
-
 use numpy::PyReadonlyArray1;
 use pycontext_core::cost::Cost;
 use pycontext_core::error::Fault;
