@@ -16,14 +16,14 @@ mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pycontext", "font.
 
 
 def prune_by_size(rows: list[Row], target: Path) -> None:
-    """Draw the rows of `prune a list of N blocks`."""
+    """Draw the rows of `prune a list of N blocks` and those of a `BlockSet`."""
     from matplotlib import pyplot as plt  # noqa: PLC0415  # after the backend is chosen
 
     lines: defaultdict[str, dict[int, Spread]] = defaultdict(dict)
     for row in rows:
-        if found := re.fullmatch(r"prune a list of ([\d,]+) blocks", row.job):
-            size = int(found[1].replace(",", ""))
-            lines["pycontext"][size] = row.ours
+        if found := re.fullmatch(r"prune a (list|BlockSet) of ([\d,]+) blocks", row.job):
+            size = int(found[2].replace(",", ""))
+            lines[f"pycontext, {found[1]}"][size] = row.ours
             lines[row.other][size] = row.theirs
     figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
     for name, points in lines.items():
@@ -31,12 +31,12 @@ def prune_by_size(rows: list[Row], target: Path) -> None:
         medians = [points[size].median * 1e6 for size in sizes]
         low = [(points[size].median - points[size].low) * 1e6 for size in sizes]
         high = [(points[size].high - points[size].median) * 1e6 for size in sizes]
-        is_ours = name == "pycontext"
+        is_ours = name.startswith("pycontext")
         axes.errorbar(
             sizes, medians, [low, high], label=name, marker="o", capsize=2, linewidth=2 if is_ours else 1,
-            color="C3" if is_ours else None,
+            color={"pycontext, list": "C3", "pycontext, BlockSet": "C1"}.get(name),
         )  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="blocks in a plain list, token counts given", ylabel="µs a prune")
+    axes.set(xscale="log", yscale="log", xlabel="blocks, token counts given", ylabel="µs a prune")
     axes.grid(visible=True, which="major", alpha=0.3)
     axes.legend()
     figure.savefig(target, format="svg", metadata={"Date": None})

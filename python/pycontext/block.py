@@ -120,11 +120,8 @@ def _write_content(block: ContextBlock, content: str) -> None:
 
 def raw_count(block: ContextBlock) -> int | None:
     """What the slot of the count holds: a `Counted`, a number that somebody gave, or None."""
-    try:
-        return cast("int | None", _count_slot.__get__(block))
-    except AttributeError:
-        # The content is written before the count when a block is made.
-        return None
+    # The content is written before the count when a block is made: then the slot is empty.
+    return cast("int | None", getattr(block, "_raw_token_count", None))
 
 
 def _read_count(block: ContextBlock) -> int:
