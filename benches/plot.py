@@ -34,7 +34,7 @@ def prune_by_size(rows: list[Row], target: Path) -> None:
         is_ours = name.startswith("pycontext")
         axes.errorbar(
             sizes, medians, [low, high], label=name, marker="o", capsize=2, linewidth=2 if is_ours else 1,
-            color={"pycontext, list": "C3", "pycontext, BlockSet": "C1"}.get(name),
+            color={"pycontext, list": "C3", "pycontext, BlockSet": "C4"}.get(name),
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="blocks, token counts given", ylabel="µs a prune")
     axes.grid(visible=True, which="major", alpha=0.3)

@@ -105,8 +105,8 @@ class ContextBlock:
 
 
 # Two fields have a rule: writing the content takes back a count that was given, and reading a count that does not hold
-# makes it. The dataclass keeps its slots, and these properties stand before them; the core reads the slot of the count
-# by its own name, so that it can tell a count that was given from one that some counter made.
+# makes it. The dataclass keeps its slots, and these properties stand before them; the core reads the two slots by names
+# of their own: it is faster, and tells a count that was given from one that some counter made.
 _content_slot: Final[Any] = ContextBlock.__dict__["content"]
 _count_slot: Final[Any] = ContextBlock.__dict__["token_count"]
 
@@ -135,6 +135,7 @@ def _read_count(block: ContextBlock) -> int:
 
 
 _attach: Final[Callable[[type, str, Any], None]] = setattr
+_attach(ContextBlock, "_raw_content", _content_slot)
 _attach(ContextBlock, "_raw_token_count", _count_slot)
 _attach(ContextBlock, "content", property(_content_slot.__get__, _write_content))
 _attach(ContextBlock, "token_count", property(_read_count, _count_slot.__set__))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import RLock
 from typing import TYPE_CHECKING, Any, overload
@@ -15,7 +15,7 @@ from pycontext.counter import DEFAULT_ENCODING, EncodingCounter, TokenCounter, a
 from pycontext.errors import ValidationError, shown
 from pycontext.fit import count_costs, formatter_costs, select, writer
 from pycontext.formatter import Formatter, Render
-from pycontext.held import Held
+from pycontext.held import Held, Settled
 from pycontext.policy import Policy
 from pycontext.scorer import score_with
 
@@ -45,14 +45,13 @@ class BlockSet(MutableSequence[ContextBlock]):
         PluginError: the plug-in raised or returned what it must not.
     """
 
-    __slots__ = ("__weakref__", "_columns", "_counter", "_held", "_is_read", "_revision", "lock")
+    __slots__ = ("__weakref__", "_columns", "_counter", "_held", "_revision", "lock")
 
     def __init__(self, blocks: Iterable[ContextBlock] = (), *, counter: str | TokenCounter = DEFAULT_ENCODING) -> None:
         self._counter: TokenCounter = as_counter(counter)
         self._columns = self._empty()
         self._revision = 0
         self._held = Held()
-        self._is_read = False
         self.lock = RLock()
         self.extend(blocks)
 
@@ -67,23 +66,13 @@ class BlockSet(MutableSequence[ContextBlock]):
         with self.settled():
             return self._revision
 
-    @contextmanager
-    def settled(self) -> Iterator[None]:
+    def settled(self) -> AbstractContextManager[None]:
         """Hold the lock, with everything read back that was written to blocks that are held; inside, it is not again.
 
         Raises:
             ValidationError: a block that is held has a bad value that was not said before.
         """
-        with self.lock:
-            if self._is_read:
-                yield
-                return
-            self._held.read_back(self._read)
-            self._is_read = True
-            try:
-                yield
-            finally:
-                self._is_read = False
+        return Settled(self.lock, self._held, self._read)
 
     def __len__(self) -> int:
         return len(self._columns)

@@ -5,20 +5,24 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping
 from sys import getrefcount
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pycontext.block import ContextBlock
 from pycontext.errors import ValidationError
 
-__all__ = ["Held"]
+if TYPE_CHECKING:
+    from threading import RLock
+
+__all__ = ["Held", "Settled"]
 
 
 class Held:
     """Blocks by row, and what was wrong with those that were refused; whoever calls holds the lock of the set."""
 
-    __slots__ = ("_blocks", "_refused")
+    __slots__ = ("_blocks", "_refused", "is_settled")
 
     def __init__(self) -> None:
+        self.is_settled = False
         self._blocks: dict[int, ContextBlock] = {}
         self._refused: dict[int, str] = {}
 
@@ -97,6 +101,36 @@ class Held:
             if _holders_of(self._blocks, row) <= _ALONE:
                 self.let_go(row)
         return first
+
+
+class Settled:
+    """Holds the lock of a set, with every block that was handed out read back; inside itself it reads nothing again.
+
+    A class, because a generator costs a good part of a small prune.
+    """
+
+    __slots__ = ("_held", "_is_outer", "_lock", "_read")
+
+    def __init__(self, lock: RLock, held: Held, read: Callable[[int, ContextBlock], None]) -> None:
+        self._lock = lock
+        self._held = held
+        self._read = read
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._is_outer = not self._held.is_settled
+        if self._is_outer:
+            try:
+                self._held.read_back(self._read)
+            except BaseException:
+                self._lock.release()
+                raise
+            self._held.is_settled = True
+
+    def __exit__(self, *_raised: object) -> None:
+        if self._is_outer:
+            self._held.is_settled = False
+        self._lock.release()
 
 
 def _holders_of(blocks: dict[int, ContextBlock], row: int) -> int:

@@ -5,6 +5,8 @@
 //! the next header, so that the sum of the pieces is the count of the whole; only the last block has no separator,
 //! which is its `tail`.
 
+use std::sync::OnceLock;
+
 use crate::count::{Counter, Encoding};
 use crate::kind::Kind;
 use crate::provider::{Call, Provider};
@@ -149,11 +151,19 @@ fn call_tokens(calls: &[Call], counter: &impl Counter) -> u32 {
     }
 }
 
+/// Tokens of a header alone, which is counted once: every block of the text form has one.
+fn header_tokens(encoding: Encoding, kind: Kind) -> u32 {
+    type Tokens = [u32; Kind::ALL.len()];
+    static TOKENS: [OnceLock<Tokens>; Encoding::ALL.len()] = [OnceLock::new(), OnceLock::new()];
+    let count_all = || Kind::ALL.map(|kind| encoding.count(header(kind)));
+    TOKENS[encoding as usize].get_or_init(count_all)[kind as usize]
+}
+
 /// Tokens of header and content as one string.
 fn under_header(kind: Kind, content: &str, tokens: u32, counter: &impl Counter) -> u32 {
     match counter.encoding() {
         Some(encoding) if starts_apart(content) && !needs_escape(content) => {
-            encoding.count(header(kind)).saturating_add(tokens)
+            header_tokens(encoding, kind).saturating_add(tokens)
         }
         _ => counter.count(&[header(kind), &escape(content)].concat()),
     }
@@ -170,7 +180,7 @@ fn piece(
     let ending = if has_calls { None } else { split_ending(content) };
     let (without, separator) = match (counter.encoding(), ending) {
         (Some(encoding), Some(ending)) if starts_apart(content) && !needs_escape(content) => {
-            let head = encoding.count(header(kind)).saturating_add(tokens);
+            let head = header_tokens(encoding, kind).saturating_add(tokens);
             (head, separator_tokens(encoding, ending))
         }
         _ => {

@@ -116,7 +116,7 @@ impl<'py> RawFields<'py> {
         let py = block.py();
         Ok(Self {
             id: block.getattr(intern!(py, "id"))?,
-            content: block.getattr(intern!(py, "content"))?,
+            content: block.getattr(intern!(py, "_raw_content"))?,
             score: block.getattr(intern!(py, "relevance_score"))?,
             kind: block.getattr(intern!(py, "type"))?,
             metadata: block.getattr(intern!(py, "metadata"))?,
