@@ -208,3 +208,15 @@ def test_a_bad_value_is_said_once_wherever_its_row_goes():
     fresh.relevance_score = 7
     with pytest.raises(ValidationError, match="'b5'"):
         blocks.prune(100)
+
+
+def test_a_bad_value_in_a_held_block_does_not_stop_a_selection_from_being_applied():
+    blocks = BlockSet([make(0, "same", 0.4), make(1, "same", 0.6), make(2, references=["b0"])])
+    held = blocks[2]
+    held.references = 7
+    with pytest.raises(ValidationError, match="references 7"):
+        blocks.prune(100)
+    assert [block.id for block in blocks.keep(blocks.prune(100))] == ["b0"]
+    assert blocks.to_fields()[1][7] == ["b1"]
+    held.references = ["b1", "b9"]
+    assert blocks.to_fields()[1][7] == ["b1", "b9"]

@@ -147,7 +147,7 @@ BINDING_MAY_USE = {
     "text": set(),
     "count": {"error", "field"},
     "columns": {"block", "count", "error", "field", "table"},
-    "cost": {"columns", "error", "table"},
+    "cost": {"columns", "error", "field", "table"},
     "selection": {"error", "field", "table"},
     "prune": {"columns", "cost", "error", "field", "selection", "table"},
     "lib": {"block", "columns", "cost", "count", "prune", "selection", "text"},

@@ -1,4 +1,4 @@
-"""`add_context` on a long session against a short one, counting included in both."""
+"""`add_context` on a long session against a short one, and while somebody holds what came out of it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ SIZES = (50, 5_000)
 ADDS = 200
 ROUNDS = 31
 LIMIT = 1.5
+HELD_ROUNDS = 101
 
 
 def run() -> tuple[list[Row], list[str]]:
@@ -21,13 +22,55 @@ def run() -> tuple[list[Row], list[str]]:
     def text() -> str:
         return " ".join(rng.choices(words, k=40))
 
-    sessions = {}
-    for size in SIZES:
-        manager = ContextManager(max_tokens=10**8)
-        session = manager.create_session("bench")
-        for _ in range(size):
-            manager.add_context(session, text(), ContextType.USER, 0.5)
-        sessions[size] = (manager, session)
+    return [long_against_short(text), *held_against_free(text)], []
+
+
+def session_of(size: int, text: Callable[[], str]) -> tuple[ContextManager, str]:
+    manager = ContextManager(max_tokens=10**8)
+    session = manager.create_session("bench")
+    for _ in range(size):
+        manager.add_context(session, text(), ContextType.USER, 0.5)
+    return manager, session
+
+
+def held_against_free(text: Callable[[], str]) -> list[Row]:
+    """One add to a session whose selection, or all of whose blocks, somebody has just taken and still holds."""
+    size = SIZES[1]
+    manager, session = session_of(size, text)
+    blocks = manager.sessions[session].blocks
+    take: dict[str, Callable[[], object]] = {
+        "nothing is held": lambda: None,
+        "its selection is held": lambda: manager.select(session),
+        "its blocks are held": lambda: list(blocks),
+    }
+    held: list[object] = []
+    fresh = [text() for _ in range(HELD_ROUNDS + 1)]
+
+    def prepare(name: str, _number: int) -> None:
+        held.clear()
+        del blocks[size:]
+        held.append(take[name]())
+
+    def add(number: int) -> None:
+        manager.add_context(session, fresh[number], ContextType.USER, 0.5)
+
+    times = race(dict.fromkeys(take, add), HELD_ROUNDS, prepare=prepare)
+    free, *others = times
+    return [
+        Row(
+            f"one add to {size:,} blocks, {name}",
+            free,
+            Spread.of(times[name]),
+            Spread.of(times[free]),
+            Spread.of([b / a for a, b in zip(times[free], times[name], strict=True)]),
+            says="as long",
+        )
+        for name in others
+    ]
+
+
+def long_against_short(text: Callable[[], str]) -> Row:
+    sessions = {size: session_of(size, text) for size in SIZES}
     names = {size: f"session of {size:,}" for size in SIZES}
     # The same new texts for both, other ones in each round.
     fresh = [[text() for _ in range(ADDS)] for _ in range(ROUNDS + 1)]
@@ -51,15 +94,13 @@ def run() -> tuple[list[Row], list[str]]:
     short, long = (times[names[size]] for size in SIZES)
     ratio = Spread.of([b / a for a, b in zip(short, long, strict=True)])
     each = [Spread.of([value / ADDS for value in values]) for values in (long, short)]
-    return [
-        Row(
-            f"add_context to {SIZES[1]:,} blocks",
-            f"to {SIZES[0]} blocks",
-            each[0],
-            each[1],
-            ratio,
-            says="as long",
-            required=f"at most {LIMIT:g}x",
-            met=ratio.median <= LIMIT,
-        )
-    ], []
+    return Row(
+        f"add_context to {SIZES[1]:,} blocks",
+        f"to {SIZES[0]} blocks",
+        each[0],
+        each[1],
+        ratio,
+        says="as long",
+        required=f"at most {LIMIT:g}x",
+        met=ratio.median <= LIMIT,
+    )

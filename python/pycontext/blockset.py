@@ -255,6 +255,8 @@ class BlockSet(MutableSequence[ContextBlock]):
         named = name = render if isinstance(render, str) else "text"
         relevance = costs = write = None
         formatter = None if isinstance(render, str) or not isinstance(render, Formatter) else render
+        if formatter is None and not isinstance(render, str) and not callable(render):
+            raise ValidationError(f"render {shown(render)} is neither openai, text, a Formatter nor a function")
         with self.settled():
             if formatter is None:
                 # Counted here and not in the snapshot, so that the next prune finds it.
@@ -264,12 +266,11 @@ class BlockSet(MutableSequence[ContextBlock]):
             relevance = score_with(scorer, query, self._over(columns))
         if formatter is not None:
             costs = formatter_costs(formatter, self._over(columns))
-            name, write = type(formatter).__name__, writer(type(formatter).__name__, formatter.render)
+            name = type(formatter).__name__
+            write = writer(name, formatter.render)
         elif callable(render):
             name = getattr(render, "__name__", type(render).__name__)
             write = writer(name, render)
-        elif not isinstance(render, str):
-            raise ValidationError(f"render {shown(render)} is neither openai, text, a Formatter nor a function")
         return select(
             columns,
             self._counter,
@@ -289,7 +290,7 @@ class BlockSet(MutableSequence[ContextBlock]):
         References to a duplicate that fell name the copy that stays.
         """
         with self.settled():
-            found = (self._columns.find(dropped.id) for dropped in selection.dropped)
+            found = (self._columns.find(block_id) for block_id in selection.dropped_ids)
             rows = [row for row in found if row is not None]
             fallen = [restore(self._columns.get(row), self._counter.name) for row in rows]
             if copies := selection.copies:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pycontext import _core
 from pycontext.counter import EncodingCounter, TokenCounter, count_with, whole_number
-from pycontext.errors import BudgetExceededError, ContextError, PluginError, ValidationError, shown
+from pycontext.errors import BudgetExceededError, ContextError, PluginError, shown
 from pycontext.messages.openai import to_blocks
 from pycontext.selection import Selection
 
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 Rendering = str | list[dict[str, Any]]
 Write = Callable[[Selection], Rendering]
-
-RENDERS: Final = ("openai", "text")
 
 # Where a rendering needs more than the costs said, the kernel is given less and runs again, so often at most.
 _LOOKS: Final = 8
@@ -119,8 +117,6 @@ def count_costs(columns: _core.Columns, counter: TokenCounter, render: str) -> N
         ValidationError: there is no such rendering.
         PluginError: the counter raised or returned what it must not.
     """
-    if not isinstance(render, str) or render not in RENDERS:
-        raise ValidationError(f"render {shown(render)} is not one of {', '.join(RENDERS)}")
     if not isinstance(counter, EncodingCounter):
         texts = list(dict.fromkeys(_core.uncounted(columns, render)))
         _core.set_counts(columns, render, dict(zip(texts, count_with(counter, texts), strict=True)))

@@ -56,8 +56,9 @@ class Held:
 
     def rename_references(self, names: Mapping[str, str]) -> None:
         """Let references name other blocks, as in the rows."""
-        for block in self._blocks.values():
-            if not names.keys().isdisjoint(block.references):
+        for row, block in self._blocks.items():
+            # What was refused is not in the row, and may hold anything.
+            if row not in self._refused and not names.keys().isdisjoint(block.references):
                 block.references = [names.get(id, id) for id in block.references]
 
     def read_back(self, read: Callable[[int, ContextBlock], None]) -> None:

@@ -120,6 +120,12 @@ class Selection:
         return [block if copies.keys().isdisjoint(block.references) else new for block, new in pairs]
 
     @property
+    def dropped_ids(self) -> list[str]:
+        """Ids of the blocks that fall, in their original order."""
+        kept = set(self._chosen.rows())
+        return [id for row, id in enumerate(self._ids) if row not in kept]
+
+    @property
     def dropped(self) -> list[Dropped]:
         """The blocks that fall, in their original order, each with its reason."""
         costs = self._chosen.costs()

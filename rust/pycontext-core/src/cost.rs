@@ -154,7 +154,8 @@ fn call_tokens(calls: &[Call], counter: &impl Counter) -> u32 {
 /// Tokens of a header alone, which is counted once: every block of the text form has one.
 fn header_tokens(encoding: Encoding, kind: Kind) -> u32 {
     type Tokens = [u32; Kind::ALL.len()];
-    static TOKENS: [OnceLock<Tokens>; Encoding::ALL.len()] = [OnceLock::new(), OnceLock::new()];
+    static TOKENS: [OnceLock<Tokens>; Encoding::ALL.len()] =
+        [const { OnceLock::new() }; Encoding::ALL.len()];
     let count_all = || Kind::ALL.map(|kind| encoding.count(header(kind)));
     TOKENS[encoding as usize].get_or_init(count_all)[kind as usize]
 }

@@ -10,18 +10,20 @@ use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 
 use crate::columns::Columns;
-use crate::error::{refuse, unknown};
+use crate::error::refuse;
+use crate::field::one_of;
 use crate::table::Table;
 
 /// The rendering of that name.
-pub fn render(py: Python<'_>, name: &str) -> PyResult<Render> {
-    Render::named(name).ok_or_else(|| unknown(py, "render", name, Render::ALL.map(Render::name)))
+pub fn render(name: &Bound<'_, PyAny>) -> PyResult<Render> {
+    let found = one_of(name, "render", Render::named, &Render::ALL.map(Render::name));
+    found.map_err(|fault| refuse(name.py(), fault))
 }
 
 /// Count what the costs of `render` still need; a plug-in's counts come by `set_counts`.
 #[pyfunction]
-pub fn fill_costs(py: Python<'_>, columns: &Columns, render: &str) -> PyResult<()> {
-    let render = self::render(py, render)?;
+pub fn fill_costs(py: Python<'_>, columns: &Columns, render: &Bound<'_, PyAny>) -> PyResult<()> {
+    let render = self::render(render)?;
     let mut guard = columns.lock(py);
     if let Some(encoding) = columns.encoding
         && !guard.columns.has_costs(render)
@@ -43,20 +45,24 @@ pub fn with_costs(py: Python<'_>, columns: &Columns, render: Render) -> PyResult
 
 /// Tokens of the whole set as rendered; `fill_costs` or `set_counts` comes first.
 #[pyfunction]
-pub fn total_cost(py: Python<'_>, columns: &Columns, render: &str) -> PyResult<u64> {
-    let render = self::render(py, render)?;
+pub fn total_cost(py: Python<'_>, columns: &Columns, render: &Bound<'_, PyAny>) -> PyResult<u64> {
+    let render = self::render(render)?;
     Ok(with_costs(py, columns, render)?.columns.total_cost(render))
 }
 
 /// Texts that a plug-in has to count before the costs of `render` are known.
 #[pyfunction]
-pub fn uncounted(py: Python<'_>, columns: &Columns, render: &str) -> PyResult<Vec<String>> {
+pub fn uncounted(
+    py: Python<'_>,
+    columns: &Columns,
+    render: &Bound<'_, PyAny>,
+) -> PyResult<Vec<String>> {
     let asked = RefCell::new(Vec::new());
     let ask = |text: &str| {
         asked.borrow_mut().push(text.to_owned());
         0
     };
-    let render = self::render(py, render)?;
+    let render = self::render(render)?;
     columns.lock(py).columns.ask_uncounted(render, &ask);
     Ok(asked.into_inner())
 }
@@ -66,10 +72,10 @@ pub fn uncounted(py: Python<'_>, columns: &Columns, render: &str) -> PyResult<Ve
 pub fn set_counts(
     py: Python<'_>,
     columns: &Columns,
-    render: &str,
+    render: &Bound<'_, PyAny>,
     counts: HashMap<PyBackedStr, u32>,
 ) -> PyResult<()> {
-    let render = self::render(py, render)?;
+    let render = self::render(render)?;
     let look_up = |text: &str| counts.get(text).copied().unwrap_or(u32::MAX);
     let mut guard = columns.lock(py);
     Arc::make_mut(&mut guard).columns.fill_costs(render, &look_up);

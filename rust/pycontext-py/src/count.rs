@@ -8,7 +8,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyString};
 
 use crate::error::refuse;
-use crate::field::{backed, shown};
+use crate::field::{backed, one_of};
 
 /// The encoding of current models.
 const DEFAULT: Encoding = Encoding::O200k;
@@ -18,11 +18,8 @@ const DETACH_BYTES: usize = 4096;
 
 /// The encoding of that name.
 pub fn encoding(name: &Bound<'_, PyAny>) -> PyResult<Encoding> {
-    let found = backed(name, "encoding").ok().and_then(|text| Encoding::named(&text));
-    found.ok_or_else(|| {
-        let rule = format!("is not one of {}", Encoding::ALL.map(Encoding::name).join(", "));
-        refuse(name.py(), Fault::new("encoding", &shown(name), rule))
-    })
+    let found = one_of(name, "encoding", Encoding::named, &Encoding::ALL.map(Encoding::name));
+    found.map_err(|fault| refuse(name.py(), fault))
 }
 
 /// Counts `bytes` of text; many of them without the interpreter.

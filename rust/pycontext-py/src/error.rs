@@ -22,15 +22,3 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
 pub fn refuse(py: Python<'_>, fault: Fault) -> PyErr {
     raise(py, &fault.at(None, None))
 }
-
-/// The exception for a name that is none of `valid`.
-pub fn unknown<'a>(
-    py: Python<'_>,
-    field: &str,
-    name: &str,
-    valid: impl IntoIterator<Item = &'a str>,
-) -> PyErr {
-    let valid: Vec<_> = valid.into_iter().collect();
-    let rule = format!("is not one of {}", valid.join(", "));
-    refuse(py, Fault::new(field, &format!("'{name}'"), rule))
-}

@@ -22,6 +22,18 @@ pub fn backed(value: &Bound<'_, PyAny>, field: &str) -> Result<PyBackedStr, Faul
     PyBackedStr::try_from(PyString::new(value.py(), &backed)).map_err(surrogate)
 }
 
+/// What `value` names; `named` finds it, `valid` lists what there is.
+pub fn one_of<T>(
+    value: &Bound<'_, PyAny>,
+    field: &str,
+    named: impl Fn(&str) -> Option<T>,
+    valid: &[&str],
+) -> Result<T, Fault> {
+    let found = backed(value, field).ok().and_then(|name| named(&name));
+    let fault = || Fault::new(field, &shown(value), format!("is not one of {}", valid.join(", ")));
+    found.ok_or_else(fault)
+}
+
 /// A real number; whether it is in range is for `Limits`.
 pub fn score(value: &Bound<'_, PyAny>) -> Result<f64, Fault> {
     if let Ok(float) = value.cast_exact::<PyFloat>() {

@@ -9,8 +9,8 @@ use pyo3::prelude::*;
 
 use crate::columns::Columns;
 use crate::cost::{render, with_costs};
-use crate::error::{raise, refuse, unknown};
-use crate::field::{backed, shown};
+use crate::error::{raise, refuse};
+use crate::field::{backed, one_of, shown};
 use crate::selection::Selection;
 use crate::table::Table;
 
@@ -24,20 +24,21 @@ pub fn prune(
     py: Python<'_>,
     columns: &Columns,
     available: u64,
-    render: &str,
-    order: &str,
+    render: &Bound<'_, PyAny>,
+    order: &Bound<'_, PyAny>,
     threshold: f64,
-    duplicates: &str,
+    duplicates: &Bound<'_, PyAny>,
     pins: Vec<Bound<'_, PyAny>>,
     relevance: Option<PyReadonlyArray1<'_, f64>>,
     costs: Option<PyReadonlyArray1<'_, u32>>,
 ) -> PyResult<Selection> {
-    let render = self::render(py, render)?;
+    let render = self::render(render)?;
+    let refused = |fault| refuse(py, fault);
     let policy = Policy {
-        order: Order::named(order).ok_or_else(|| unknown(py, "order", order, ["score", "time"]))?,
+        order: one_of(order, "order", Order::named, &["score", "time"]).map_err(refused)?,
         threshold,
-        duplicates: Duplicates::named(duplicates)
-            .ok_or_else(|| unknown(py, "duplicates", duplicates, ["drop", "keep"]))?,
+        duplicates: one_of(duplicates, "duplicates", Duplicates::named, &["drop", "keep"])
+            .map_err(refused)?,
     };
     let relevance = relevance.map(|array| array.as_array().to_vec());
     let costs = costs.map(|array| array.as_array().iter().copied().map(plain).collect::<Vec<_>>());
