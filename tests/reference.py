@@ -7,16 +7,18 @@ table of docs/framing.md, and text is counted as a whole.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from conftest import tiktoken_count
-from pycontext import ContextBlock, ContextType
+from pycontext import ContextBlock, ContextType, Policy
 from pycontext.messages.openai import from_blocks
 
 TURNS = (ContextType.USER, ContextType.AGENT, ContextType.TOOL)
 REFERENCES = (ContextType.MEMORY, ContextType.KNOWLEDGE)
+WANT_OF_ROOM = ("budget", "share:")
 
 
 class DoesNotFitError(Exception):
@@ -65,7 +67,7 @@ def openai_cost(blocks: Sequence[ContextBlock]) -> int:
     return count_messages(from_blocks(blocks))
 
 
-def units_of(blocks: Sequence[ContextBlock]) -> list[list[int]]:
+def units_of(blocks: Sequence[ContextBlock], *, required: bool = False) -> list[list[int]]:
     """Rows that live or die together, in order of their first row."""
     rows = {block.id: row for row, block in enumerate(blocks)}
     group = list(range(len(blocks)))
@@ -78,8 +80,9 @@ def units_of(blocks: Sequence[ContextBlock]) -> list[list[int]]:
     for row, block in enumerate(blocks):
         if "unit" in block.metadata:
             join(named.setdefault(block.metadata["unit"], row), row)
-        for call in _calls_of(block, rows, blocks):
-            join(call, row)
+        tied = [rows[id] for id in block.references if id in rows] if required else _calls_of(block, rows, blocks)
+        for other in tied:
+            join(other, row)
     return [[row for row in range(len(blocks)) if group[row] == head] for head in sorted(set(group))]
 
 
@@ -90,14 +93,17 @@ def _calls_of(block: ContextBlock, rows: dict[str, int], blocks: Sequence[Contex
     return [row for row in found if blocks[row].type is ContextType.AGENT]
 
 
-def broken_rows(blocks: Sequence[ContextBlock], units: Sequence[Sequence[int]]) -> dict[int, int]:
+def broken_rows(
+    blocks: Sequence[ContextBlock], units: Sequence[Sequence[int]], *, required: bool = False
+) -> dict[int, int]:
     """Broken units: the row that shows it, by any row of the unit."""
     rows = {block.id: row for row, block in enumerate(blocks)}
     unit_of = {row: unit for unit in units for row in unit}
     broken: dict[int, int] = {}
     for row, block in enumerate(blocks):
         has_missing = any(id not in rows for id in block.references)
-        if block.type is ContextType.TOOL and has_missing and not _calls_of(block, rows, blocks):
+        is_orphan = block.type is ContextType.TOOL and not _calls_of(block, rows, blocks)
+        if has_missing and (is_orphan or required):
             broken |= {other: row for other in unit_of[row] if other not in broken}
     for row in reversed(range(len(blocks))):
         calls = len(json.loads(blocks[row].metadata.get("openai.tool_calls", "[]")))
@@ -109,23 +115,42 @@ def broken_rows(blocks: Sequence[ContextBlock], units: Sequence[Sequence[int]]) 
     return broken
 
 
+def effective_scores(
+    blocks: Sequence[ContextBlock], policy: Policy, relevance: Sequence[float] | None, now: int | None
+) -> list[float]:
+    """Base scores after decay, recency and relevance."""
+    scores = [block.relevance_score for block in blocks]
+    now = max((block.timestamp for block in blocks), default=0) if now is None else now
+    for row, block in enumerate(blocks):
+        if block.type in policy.half_life_minutes:
+            age = max(0, now - block.timestamp) / 60_000
+            fallen = scores[row] * 0.5 ** (age / policy.half_life_minutes[block.type])
+            scores[row] = max(fallen, min(scores[row], policy.floor))
+    if policy.recency:
+        turns = [row for row, block in enumerate(blocks) if block.type in (ContextType.USER, ContextType.AGENT)]
+        for back, row in enumerate(turns[:-11:-1]):
+            scores[row] = min(1.0, scores[row] + policy.recency * 0.95**back)
+    weights = [1.0] * len(blocks) if relevance is None else [0.3 + 0.7 * relevant for relevant in relevance]
+    return [score * weight for score, weight in zip(scores, weights, strict=True)]
+
+
 def select(
     blocks: Sequence[ContextBlock],
     available: int,
     total: Callable[[list[ContextBlock]], int],
+    policy: Policy,
     *,
-    order: str = "score",
-    threshold: float = 0.0,
     pins: Iterable[str] = (),
     relevance: Sequence[float] | None = None,
+    now: int | None = None,
 ) -> Outcome:
     """What the kernel must choose, `total` being the cost of a request with these blocks."""
     rows = range(len(blocks))
-    weights = [1.0] * len(blocks) if relevance is None else [0.3 + 0.7 * relevant for relevant in relevance]
-    scores = [block.relevance_score * weight for block, weight in zip(blocks, weights, strict=True)]
-    units = units_of(blocks)
+    scores = effective_scores(blocks, policy, relevance, now)
+    required = policy.references == "require"
+    units = units_of(blocks, required=required)
     unit_of = {row: index for index, unit in enumerate(units) for row in unit}
-    broken = broken_rows(blocks, units)
+    broken = broken_rows(blocks, units, required=required)
     reasons = [""] * len(blocks)
 
     users = [row for row in rows if blocks[row].type is ContextType.USER]
@@ -147,8 +172,8 @@ def select(
         elif unit[0] in broken:
             fall(unit, "orphan", broken[unit[0]])
 
-    candidates = [u[0] for u in units if len(u) == 1 and blocks[u[0]].type in REFERENCES]
-    for row in candidates:
+    candidates = [u[0] for u in units if len(u) == 1 and blocks[u[0]].type in REFERENCES and reasons[u[0]] != "orphan"]
+    for row in candidates if policy.duplicates == "drop" else []:
         same = [
             r for r in candidates if blocks[r].type is blocks[row].type and blocks[r].content == blocks[row].content
         ]
@@ -163,31 +188,38 @@ def select(
 
     if tokens(kept) > available:
         raise DoesNotFitError(tokens(kept))
-    waiting = []
     for unit in units:
-        if reasons[unit[0]]:
-            continue
-        if max(blocks[row].relevance_score for row in unit) < threshold:
+        if not reasons[unit[0]] and max(blocks[row].relevance_score for row in unit) < policy.threshold:
             fall(unit, "below_threshold", unit[0])
-        else:
-            waiting.append(unit)
 
-    def key(unit: Sequence[int]) -> tuple[Any, ...]:
-        newest = max(blocks[row].timestamp for row in unit)
-        best = max(scores[row] for row in unit)
-        return (best, newest, unit[-1]) if order == "score" else (newest, unit[-1])
+    for tier in policy.tiers:
+        limit = math.floor(available * tier.share)
+        waiting = [
+            unit
+            for unit in units
+            if blocks[unit[0]].type in tier.types
+            and (not reasons[unit[0]] or reasons[unit[0]].startswith(WANT_OF_ROOM))
+        ]
 
-    waiting.sort(key=key, reverse=True)
-    while True:
-        before = len(waiting)
-        for unit in list(waiting):
-            if tokens(kept | set(unit)) <= available:
-                kept |= set(unit)
-                waiting.remove(unit)
-                for row in unit:
-                    reasons[row] = "kept"
-        if len(waiting) == before:
-            break
-    for unit in waiting:
-        fall(unit, "budget", unit[0])
+        def key(unit: Sequence[int], order: str = tier.order) -> tuple[Any, ...]:
+            newest = max(blocks[row].timestamp for row in unit)
+            best = max(scores[row] for row in unit)
+            return (best, newest, unit[-1]) if order == "score" else (newest, unit[-1])
+
+        waiting.sort(key=key, reverse=True)
+        is_first_look = True
+        while True:
+            before = len(waiting)
+            for unit in list(waiting):
+                needed = tokens(kept | set(unit))
+                if needed <= limit:
+                    kept |= set(unit)
+                    waiting.remove(unit)
+                    for row in unit:
+                        reasons[row] = "kept"
+                elif is_first_look:
+                    fall(unit, f"share:{tier.name}" if needed <= available else "budget", unit[0])
+            is_first_look = False
+            if len(waiting) == before:
+                break
     return Outcome(sorted(kept), reasons, tokens(kept))

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pycontext import ContextBlock, ContextType
+from pycontext import ContextBlock, ContextType, Policy, Tier
 from pycontext.messages.openai import to_blocks
 
 # Texts at whose edges tokens like to join, and what tries to look like a header.
@@ -83,3 +83,37 @@ def block_lists(draw: st.DrawFn) -> list[ContextBlock]:
 
 def compact(value: object) -> str:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+SHARES = st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0])
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    """A built-in policy, or one that a user might write."""
+    if draw(st.booleans()):
+        return Policy.named(draw(st.sampled_from(["relevance", "recent", "window"])))
+    every = tuple(ContextType)
+    tiers = [
+        Tier(
+            f"tier {number}",
+            draw(st.lists(st.sampled_from(every), min_size=1, unique=True).map(tuple)),
+            order=draw(st.sampled_from(["score", "time"])),
+            share=draw(SHARES),
+        )
+        for number in range(draw(st.integers(0, 2)))
+    ]
+    last = Tier("last", every, order=draw(st.sampled_from(["score", "time"])), share=draw(SHARES))
+    tiers.insert(draw(st.integers(0, len(tiers))), last)
+    # Milliseconds apart, or days: a score falls by little, by half, or to nothing.
+    half_lives = st.dictionaries(st.sampled_from(every[1:]), st.sampled_from([0.00002, 0.0001, 1.0, 1e6]), max_size=3)
+    return Policy(
+        "mine",
+        tuple(tiers),
+        threshold=draw(st.sampled_from([0.0, 0.0, 0.2])),
+        duplicates=draw(st.sampled_from(["drop", "drop", "keep"])),
+        references=draw(st.sampled_from(["results", "results", "require"])),
+        half_life_minutes=draw(half_lives),
+        floor=draw(st.sampled_from([0.0, 0.1])),
+        recency=draw(st.sampled_from([0.0, 0.0, 0.25, 1.0])),
+    )

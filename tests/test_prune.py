@@ -9,7 +9,7 @@ import sys
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import tiktoken_count
@@ -21,14 +21,15 @@ from pycontext import (
     ContextPackage,
     ContextType,
     Policy,
+    Tier,
     ValidationError,
     prune,
 )
 from pycontext.messages.openai import to_blocks
 from reference import DoesNotFitError, count_messages, count_text, openai_cost, select, units_of
-from strategies import block_lists
+from strategies import block_lists, policies
 
-POLICIES = ["relevance", "recent"]
+POLICIES = ["relevance", "recent", "window"]
 RENDERS = ["openai", "text"]
 ANY = 2**40
 
@@ -52,23 +53,22 @@ class Fixed:
 
 
 @pytest.mark.parametrize("render", RENDERS)
-@pytest.mark.parametrize("policy", POLICIES)
+@settings(max_examples=300)
 @given(data=st.data())
-def test_the_kernel_chooses_what_the_reference_chooses(policy, render, data):
+def test_the_kernel_chooses_what_the_reference_chooses(render, data):
     blocks = data.draw(block_lists())
     whole = total_of(render)(blocks)
     available = data.draw(st.integers(1, max(whole, 1) + 5) | st.integers(1, 120))
-    threshold = data.draw(st.sampled_from([0.0, 0.0, 0.2]))
+    policy = data.draw(policies())
     pins = data.draw(st.lists(st.sampled_from([b.id for b in blocks]), max_size=2)) if blocks else []
-    order = {"relevance": "score", "recent": "time"}[policy]
-    options = {"policy": Policy(policy, order=order, threshold=threshold), "render": render, "pin": pins}
+    now = data.draw(st.none() | st.integers(0, 20))
+    options = {"policy": policy, "render": render, "pin": pins, "now": now}
     relevances = st.sampled_from([0.0, 0.5, 1.0])
     relevance = data.draw(st.none() | st.lists(relevances, min_size=len(blocks), max_size=len(blocks)))
     if relevance is not None:
         options |= {"query": "?", "scorer": Fixed(relevance)}
-    rules = {"order": order, "threshold": threshold, "pins": pins, "relevance": relevance}
     try:
-        expected = select(blocks, available, total_of(render), **rules)
+        expected = select(blocks, available, total_of(render), policy, pins=pins, relevance=relevance, now=now)
     except DoesNotFitError as refusal:
         with pytest.raises(BudgetExceededError) as caught:
             prune(blocks, available, **options)
@@ -81,10 +81,12 @@ def test_the_kernel_chooses_what_the_reference_chooses(policy, render, data):
 
 
 @pytest.mark.parametrize("render", RENDERS)
-@pytest.mark.parametrize("policy", POLICIES)
+@settings(max_examples=300)
 @given(data=st.data())
-def test_the_promises_hold(policy, render, data):
+def test_the_promises_hold(render, data):
     blocks = data.draw(block_lists())
+    policy = data.draw(policies())
+    required = policy.references == "require"
     available = data.draw(st.integers(1, 400))
     try:
         selection = prune(blocks, available, policy=policy, render=render)
@@ -98,7 +100,9 @@ def test_the_promises_hold(policy, render, data):
     assert selection.tokens == counted <= available
     assert kept == sorted(kept)
     assert [blocks[row].id for row in kept] == selection.kept_ids
-    assert all(len({row in kept for row in unit}) == 1 for unit in units_of(blocks))
+    assert all(len({row in kept for row in unit}) == 1 for unit in units_of(blocks, required=required))
+    assert len(selection.reasons) == len(blocks)
+    assert [reason in ("kept", "pinned") for reason in selection.reasons] == [i in kept for i in range(len(blocks))]
     reasons = [entry["reason"] for entry in selection.to_dict()["blocks"]]
     for row, block in enumerate(blocks):
         if block.type is ContextType.SYSTEM:
@@ -108,7 +112,7 @@ def test_the_promises_hold(policy, render, data):
     assert set(users[-1:]) <= set(kept)
     fell = {dropped.id: dropped.reason for dropped in selection.dropped}
     assert len(fell) + len(kept) == len(blocks)
-    for unit in units_of(blocks):
+    for unit in units_of(blocks, required=required):
         if fell.get(blocks[unit[0]].id) == "budget":
             rows = sorted([*kept, *unit])
             assert total_of(render)([blocks[row] for row in rows]) > available, "it would have fitted"
@@ -255,9 +259,7 @@ def test_our_own_text_fed_back_cannot_forge_a_header():
 # What a caller may write.
 
 
-def test_a_query_needs_a_scorer_and_a_scorer_a_query():
-    with pytest.raises(ValidationError, match="query needs a scorer"):
-        prune([], 10, query="what")
+def test_a_scorer_needs_a_query():
     with pytest.raises(ValidationError, match="scorer needs a query"):
         prune([], 10, scorer=object())
 
@@ -266,7 +268,7 @@ def test_a_query_needs_a_scorer_and_a_scorer_a_query():
     ("options", "words"),
     [
         ({"render": "html"}, "render 'html' is not one of openai, text"),
-        ({"policy": "best"}, "policy 'best' is not one of relevance, recent"),
+        ({"policy": "best"}, "policy 'best' is not one of relevance, recent, window"),
         ({"counter": "gpt2"}, "counter 'gpt2' is not one of o200k_base, cl100k_base"),
         ({"pin": ["nobody"]}, "pin 'nobody' is not the id of a block"),
     ],
@@ -521,7 +523,7 @@ def test_a_unit_is_as_good_and_as_new_as_its_best_block(order, kept):
         "r", "it", 0.9 if order == "score" else 0.5, ContextType.TOOL, timestamp=9, references=["call"]
     )
     note = ContextBlock("note", "word " * 3, 0.5, ContextType.MEMORY, timestamp=5)
-    selection = prune([call, result, note, USER], 24, policy=Policy("mine", order=order))
+    selection = prune([call, result, note, USER], 24, policy=Policy("mine", (Tier("all", order=order),)))
     assert kept in selection.kept_ids
     assert "note" not in selection.kept_ids
 

@@ -17,10 +17,12 @@ from pycontext.errors import (
 )
 from pycontext.formatter import Formatter
 from pycontext.manager import ContextManager
-from pycontext.package import ContextMetrics, ContextPackage
-from pycontext.policy import Policy
-from pycontext.scorer import Scorer
+from pycontext.metrics import ContextMetrics
+from pycontext.package import ContextPackage
+from pycontext.policy import Policy, Tier
+from pycontext.scorer import LexicalScorer, Scorer
 from pycontext.selection import Dropped, Reason, Selection
+from pycontext.shadow import ShadowReport
 
 __all__ = [
     "BlockSet",
@@ -35,12 +37,15 @@ __all__ = [
     "ContextType",
     "Dropped",
     "Formatter",
+    "LexicalScorer",
     "PluginError",
     "Policy",
     "PrivilegeError",
     "Reason",
     "Scorer",
     "Selection",
+    "ShadowReport",
+    "Tier",
     "TokenCounter",
     "UnknownBlockError",
     "UnknownSessionError",

@@ -6,25 +6,27 @@ from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from threading import RLock
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from pycontext import _core
-from pycontext.block import ContextBlock, ContextType, Counted, copied, needs_count, raw_count, restore
-from pycontext.budget import Budget
+from pycontext.arrays import column, integers, numbers
+from pycontext.block import ContextBlock, ContextType, Counted, copied, needs_count, now_ms, raw_count, restore
+from pycontext.budget import Budget, available_of
 from pycontext.counter import DEFAULT_ENCODING, EncodingCounter, TokenCounter, as_counter, count_with
 from pycontext.errors import ValidationError, shown
-from pycontext.fit import count_costs, formatter_costs, select, writer
+from pycontext.fit import Drawn, count_costs, fit
 from pycontext.formatter import Formatter, Render
 from pycontext.held import Held, Settled
-from pycontext.policy import Policy
+from pycontext.metrics import ContextMetrics
+from pycontext.policy import Policy, check_fraction
 from pycontext.scorer import score_with
+from pycontext.selection import Selection
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from pycontext.scorer import Scorer
-    from pycontext.selection import Selection
 
 __all__ = ["BlockSet", "prune"]
 
@@ -54,6 +56,56 @@ class BlockSet(MutableSequence[ContextBlock]):
         self._held = Held()
         self.lock = RLock()
         self.extend(blocks)
+
+    @classmethod
+    def from_columns(
+        cls,
+        content: Sequence[str],
+        type: Sequence[ContextType],
+        score: Sequence[float] | NDArray[np.float64],
+        *,
+        id: Sequence[str] | None = None,
+        timestamp: Sequence[int] | NDArray[np.int64] | None = None,
+        token_count: Sequence[int] | NDArray[np.uint32] | None = None,
+        references: Sequence[Sequence[str]] | None = None,
+        counter: str | TokenCounter = DEFAULT_ENCODING,
+    ) -> Self:
+        """Make a set of columns, one entry a block in each; makes no `ContextBlock`.
+
+        Args:
+            content: what the blocks say.
+            type: what they are.
+            score: base scores from 0 to 1.
+            id: None for `b0`, `b1`, ...
+            timestamp: milliseconds since the epoch; None for now.
+            token_count: tokens of the contents alone; None to have them counted.
+            references: ids of other blocks.
+            counter: what counts tokens.
+
+        Raises:
+            ValidationError: the columns differ in length, or a value is outside its limits; the message has its row.
+            PluginError: the counter raised or returned what it must not.
+        """
+        contents = column("content", content)
+        n = len(contents)
+        columns = {"type": type, "score": score, "id": id, "timestamp": timestamp, "token_count": token_count}
+        for name, values in {**columns, "references": references}.items():
+            if values is not None and (isinstance(values, str) or len(values) != n):
+                raise ValidationError(f"{name} {shown(values)} has not one entry for each of {n} blocks")
+        blocks = cls(counter=counter)
+        if token_count is None and not isinstance(blocks.counter, EncodingCounter):
+            token_count = count_with(blocks.counter, contents)
+        blocks._columns.extend_columns(
+            contents,
+            column("type", type),
+            numbers("score", score),
+            [now_ms()] * n if timestamp is None else integers("timestamp", timestamp, 2**63 - 1),
+            None if id is None else column("id", id),
+            None if token_count is None else integers("token_count", token_count, 2**32 - 1),
+            None if references is None else column("references", references),
+        )
+        blocks._revision += bool(n)
+        return blocks
 
     @property
     def counter(self) -> TokenCounter:
@@ -206,15 +258,80 @@ class BlockSet(MutableSequence[ContextBlock]):
 
     @property
     def scores(self) -> NDArray[np.float64]:
-        """Base scores, a copy."""
+        """Base scores, a copy that cannot be written to; `set_scores` puts others in their place."""
         with self.settled():
-            return self._columns.scores()
+            return _core.scores(self._columns)
 
     @property
     def token_counts(self) -> NDArray[np.uint32]:
-        """Tokens of the contents alone, a copy."""
+        """Tokens of the contents alone, a copy that cannot be written to."""
         with self.settled():
-            return self._columns.token_counts()
+            return _core.token_counts(self._columns)
+
+    @property
+    def timestamps(self) -> NDArray[np.int64]:
+        """Milliseconds since the epoch, a copy that cannot be written to."""
+        with self.settled():
+            return _core.timestamps(self._columns)
+
+    @property
+    def types(self) -> NDArray[np.uint8]:
+        """The numbers of the types, a copy that cannot be written to."""
+        with self.settled():
+            return _core.types(self._columns)
+
+    def set_scores(self, scores: NDArray[np.float64] | Sequence[float]) -> None:
+        """Put base scores in the place of all, one number from 0 to 1 a block; blocks that are held have them as well.
+
+        Raises:
+            ValidationError: there is not one score a block, or one is outside its limits; nothing was changed.
+        """
+        array = numbers("scores", scores)
+        with self.settled():
+            _core.set_scores(self._columns, array)
+            self._held.write_scores(array)
+            self._revision += 1
+
+    def effective_scores(
+        self, *, factor_per_minute: float = 1.0, floor: float = 0.0, now: int | None = None
+    ) -> NDArray[np.float64]:
+        """Return the scores that blocks have when they fall with age; stores nothing.
+
+        `max(base * factor_per_minute ** minutes, min(base, floor))`, the age in minutes from the block's timestamp to
+        `now` and never below 0. SYSTEM blocks keep their scores.
+
+        Args:
+            factor_per_minute: above 0 and at most 1.
+            floor: no score falls below this, 0 to 1; one that was below keeps its own.
+            now: milliseconds since the epoch; None for the newest timestamp in the set.
+
+        Raises:
+            ValidationError: an argument is outside its limits.
+        """
+        check_fraction("factor_per_minute", factor_per_minute)
+        if factor_per_minute == 0:
+            raise ValidationError("factor_per_minute 0 is not above 0")
+        check_fraction("floor", floor)
+        _check_now(now)
+        with self.settled():
+            return _core.effective_scores(self._columns, factor_per_minute, floor, now)
+
+    def matches(self, query: str) -> NDArray[np.float64]:
+        """Return how well each block matches a query by its words, from 0 to 1, as `LexicalScorer` describes.
+
+        Raises:
+            ValidationError: `query` is no str.
+        """
+        with self.settled():
+            return _core.matches(self._columns, query)
+
+    def metrics(self, max_tokens: int = 8192) -> ContextMetrics:
+        """Measure the set against a budget; takes the same time for any number of blocks.
+
+        Raises:
+            ValidationError: `max_tokens` is no whole number from 1 up.
+        """
+        return ContextMetrics.of(self.type_tokens(), max_tokens)
 
     def type_tokens(self) -> dict[ContextType, int]:
         """Return the tokens of the contents by type; takes the same time for any number of blocks."""
@@ -240,49 +357,54 @@ class BlockSet(MutableSequence[ContextBlock]):
         query: str | None = None,
         scorer: Scorer | None = None,
         render: Render = "openai",
+        now: int | None = None,
         pin: Iterable[str] = (),
     ) -> Selection:
         """Choose the blocks that stay, as the function `prune` does; works on a snapshot while others go on."""
-        available = Budget.of(budget).available
+        available = available_of(budget)
         policy = Policy.of(policy)
-        if not isinstance(pin, Iterable):
-            raise ValidationError(f"pin {shown(pin)} is {type(pin).__name__}, not ids of blocks")
-        pins = [pin] if isinstance(pin, str) else list(pin)
-        if query is not None and scorer is None:
-            raise ValidationError("query needs a scorer: none is built in yet")
+        pins = _pins(pin)
+        if now is not None:
+            _check_now(now)
+        if scorer is None and isinstance(render, str) and isinstance(self._counter, EncodingCounter):
+            if self._held:
+                self._read_back()
+            chosen = _core.prune(self._columns, available, render, policy.compiled, pins, now, query)
+            return Selection(chosen, policy.name, render, self._counter)
+        return self._prune_plugged(available, policy, query, scorer, render, now, pins)
+
+    def _prune_plugged(
+        self,
+        available: int,
+        policy: Policy,
+        query: str | None,
+        scorer: Scorer | None,
+        render: Render,
+        now: int | None,
+        pins: list[str],
+    ) -> Selection:
+        """The same where a plug-in counts, scores or renders."""
         if query is None and scorer is not None:
             raise ValidationError("scorer needs a query")
-        named = name = render if isinstance(render, str) else "text"
-        relevance = costs = write = None
-        formatter = None if isinstance(render, str) or not isinstance(render, Formatter) else render
-        if formatter is None and not isinstance(render, str) and not callable(render):
+        if not isinstance(render, str | Formatter) and not callable(render):
             raise ValidationError(f"render {shown(render)} is neither openai, text, a Formatter nor a function")
         with self.settled():
-            if formatter is None:
+            if not isinstance(render, Formatter):
                 # Counted here and not in the snapshot, so that the next prune finds it.
-                count_costs(self._columns, self._counter, named)
+                count_costs(self._columns, self._counter, render if isinstance(render, str) else "text")
             columns = self._columns.snapshot()
+        relevance = None
         if query is not None and scorer is not None:
-            relevance = score_with(scorer, query, self._over(columns))
-        if formatter is not None:
-            costs = formatter_costs(formatter, self._over(columns))
-            name = type(formatter).__name__
-            write = writer(name, formatter.render)
-        elif callable(render):
-            name = getattr(render, "__name__", type(render).__name__)
-            write = writer(name, render)
-        return select(
-            columns,
-            self._counter,
-            available=available,
-            policy=policy,
-            render=named,
-            pins=pins,
-            relevance=relevance,
-            costs=costs,
-            write=write,
-            name=name,
-        )
+            relevance, query = score_with(scorer, query, self._over(columns)), None
+        drawn = Drawn.of(render, self._counter, lambda: self._over(columns))
+
+        def run(room: int) -> Selection:
+            chosen = _core.prune(
+                columns, room, drawn.costs_as, policy.compiled, pins, now, query, relevance, drawn.costs
+            )
+            return Selection(chosen, policy.name, drawn.name, self._counter)
+
+        return run(available) if drawn.write is None else fit(run, drawn.write, self._counter, available)
 
     def keep(self, selection: Selection) -> list[ContextBlock]:
         """Remove the blocks that a selection dropped, and return them; blocks that came after it was made stay.
@@ -292,12 +414,32 @@ class BlockSet(MutableSequence[ContextBlock]):
         with self.settled():
             found = (self._columns.find(block_id) for block_id in selection.dropped_ids)
             rows = [row for row in found if row is not None]
-            fallen = [restore(self._columns.get(row), self._counter.name) for row in rows]
-            if copies := selection.copies:
-                self._columns.rename_references(copies)
-                self._held.rename_references(copies)
-            self._remove(set(rows))
-            return fallen
+            return self._drop(rows, selection.copies)
+
+    def dedup(self) -> list[ContextBlock]:
+        """Remove exact duplicates and return them: of equal texts of one type, MEMORY or KNOWLEDGE, the best stays.
+
+        The best has the highest base score, of equal scores the newest timestamp, of equal timestamps the last place.
+        Blocks of a unit are no duplicates. References to what falls name the copy that stays. Takes the time of what
+        is equal, not of the whole set: that was noted when the blocks came.
+        """
+        with self.settled():
+            pairs = self._columns.duplicates()
+            names = {self._columns.get(row)[0]: self._columns.get(copy)[0] for row, copy in pairs}
+            return self._drop([row for row, _ in pairs], names)
+
+    def _drop(self, rows: list[int], copies: dict[str, str]) -> list[ContextBlock]:
+        """Remove rows and return their blocks; references to duplicates among them name the copies."""
+        fallen = [restore(self._columns.get(row), self._counter.name) for row in sorted(rows)]
+        if copies:
+            self._columns.rename_references(copies)
+            self._held.rename_references(copies)
+        self._remove(set(rows))
+        return fallen
+
+    def _read_back(self) -> None:
+        with self.settled():
+            pass
 
     def _empty(self) -> _core.Columns:
         name = self._counter.name
@@ -378,6 +520,7 @@ def prune(
     scorer: Scorer | None = None,
     render: Render = "openai",
     counter: str | TokenCounter | None = None,
+    now: int | None = None,
     pin: Iterable[str] = (),
 ) -> Selection:
     """Choose the blocks that fit a budget; changes nothing.
@@ -390,11 +533,14 @@ def prune(
         blocks: a sequence of blocks, a `ContextPackage` or a `BlockSet`.
         budget: a `Budget`, or the tokens that the request may hold.
         policy: a `Policy` or the name of one; None for "relevance".
-        query: what the model is asked; needs a `scorer`.
-        scorer: says how relevant each block is to the query; its score weighs the block's own by 0.3 to 1.
+        query: what the model is asked.
+        scorer: says how relevant each block is to the query; its score weighs the block's own by 0.3 to 1. None for
+            `LexicalScorer`.
         render: what the request looks like: "openai" for chat messages, "text" for the text form, a `Formatter`, or a
             function that renders a list of blocks, whose costs are taken to be those of the text form.
         counter: what counts tokens; None for the counter of the set, "o200k_base" for a plain sequence.
+        now: milliseconds since the epoch, for policies under which scores fall with age; None for the newest timestamp
+            among the blocks.
         pin: ids of more blocks that must stay.
 
     Returns:
@@ -417,9 +563,22 @@ def prune(
     elif plugin is not None and plugin.name != found.counter.name:
         source = list(found)
         found = BlockSet((replace(block, token_count=None) for block in source), counter=plugin)
-    selection = found.prune(budget, policy=policy, query=query, scorer=scorer, render=render, pin=pin)
+    selection = found.prune(budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin)
     return selection if source is None else selection.over(source)
 
 
 def _load(blocks: list[ContextBlock], counter: str | TokenCounter) -> BlockSet:
     return BlockSet(blocks, counter=counter)
+
+
+def _pins(pin: Iterable[str]) -> list[str]:
+    if isinstance(pin, str):
+        return [pin]
+    if not isinstance(pin, Iterable):
+        raise ValidationError(f"pin {shown(pin)} is {type(pin).__name__}, not ids of blocks")
+    return list(pin)
+
+
+def _check_now(now: object) -> None:
+    if now is not None and (isinstance(now, bool) or not isinstance(now, int) or not 0 <= now < 2**63):
+        raise ValidationError(f"now {shown(now)} is not a whole number from 0 to {2**63 - 1}")

@@ -9,7 +9,7 @@ from pycontext.errors import ValidationError, shown
 
 __all__ = ["Budget"]
 
-_LARGEST: Final = 2**53
+LARGEST_BUDGET: Final = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,15 @@ class Budget:
         return budget if isinstance(budget, Budget) else cls(budget)
 
 
-def check_tokens(name: str, value: object, *, least: int = 0, most: int = _LARGEST) -> None:
+def available_of(budget: Budget | int) -> int:
+    """Tokens that blocks may use of what a caller may write: a `Budget`, or its `max_tokens`."""
+    # Without making a `Budget`: it takes longer than the prune of a few blocks.
+    if type(budget) is int and 0 < budget <= LARGEST_BUDGET:
+        return budget
+    return Budget.of(budget).available
+
+
+def check_tokens(name: str, value: object, *, least: int = 0, most: int = LARGEST_BUDGET) -> None:
     """Raise `ValidationError` unless `value` is a whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ValidationError(f"{name} {shown(value)} is not a whole number from {least} to {most}")

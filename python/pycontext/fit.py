@@ -1,86 +1,62 @@
-"""The call of the kernel, which is in Rust, and the fit of renderings that Rust does not know."""
+"""What plug-ins count and render, made to fit the kernel."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from pycontext import _core
 from pycontext.counter import EncodingCounter, TokenCounter, count_with, whole_number
 from pycontext.errors import BudgetExceededError, ContextError, PluginError, shown
+from pycontext.formatter import Formatter, Render
 from pycontext.messages.openai import to_blocks
-from pycontext.selection import Selection
+from pycontext.selection import Rendering, Selection
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from pycontext.block import ContextBlock
-    from pycontext.formatter import Formatter
-    from pycontext.policy import Policy
 
-Rendering = str | list[dict[str, Any]]
 Write = Callable[[Selection], Rendering]
 
 # Where a rendering needs more than the costs said, the kernel is given less and runs again, so often at most.
 _LOOKS: Final = 8
 
 
-def select(
-    columns: _core.Columns,
-    counter: TokenCounter,
-    *,
-    available: int,
-    policy: Policy,
-    render: str,
-    pins: list[str],
-    relevance: NDArray[np.float64] | None = None,
-    costs: NDArray[np.uint32] | None = None,
-    write: Write | None = None,
-    name: str,
-) -> Selection:
-    """Run the kernel over columns that nobody changes meanwhile.
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """How a caller's rendering is priced and written."""
 
-    Args:
-        columns: the blocks; a plug-in has counted what `render` needs.
-        counter: what counted them.
-        available: tokens that there are for the blocks.
-        policy: how to choose.
-        render: name of the rendering, "openai" or "text".
-        pins: ids of blocks that must stay besides those that always do.
-        relevance: one number from 0 to 1 a block, when there is a query.
-        costs: tokens of each block as rendered, instead of those that Rust counts for `render`.
-        write: renders what stays, where the sum of the costs may not be the count of the whole.
-        name: of the rendering, `render` or that of the plug-in.
+    name: str
+    """Shown in receipts."""
+    costs_as: str
+    """The rendering whose costs Rust knows."""
+    costs: NDArray[np.uint32] | None
+    """Tokens of each block as rendered, where a formatter says them."""
+    write: Write | None
+    """Renders what stays, where the sum of the costs may not be the count of the whole."""
 
-    Raises:
-        BudgetExceededError: the pinned blocks do not fit.
-        ValidationError: a pin is not known.
-        PluginError: a plug-in raised or returned what it must not.
-    """
-    if write is None and render == "text" and not isinstance(counter, EncodingCounter):
-        # That counts of pieces add up is known of the built-in encodings only.
-        write = Selection.text
+    @classmethod
+    def of(cls, render: Render, counter: TokenCounter, blocks: Callable[[], Iterable[ContextBlock]]) -> Drawn:
+        """Read what a caller may say of the rendering; `blocks` makes a view for a formatter to look at.
 
-    def run(room: int) -> Selection:
-        chosen = _core.prune(
-            columns, room, render, policy.order, policy.threshold, policy.duplicates, pins, relevance, costs
-        )
-        return Selection(
-            chosen,
-            policy=policy.name,
-            render=name,
-            counter=counter.name,
-            available=available,
-            exact=counter.exact,
-        )
-
-    if write is None:
-        return run(available)
-    return _fit(run, write, counter, available)
+        Raises:
+            PluginError: a formatter raised, or said what is no number of tokens.
+        """
+        if isinstance(render, str):
+            # That counts of pieces add up is known of the built-in encodings only.
+            adds_up = render != "text" or isinstance(counter, EncodingCounter)
+            return cls(render, render, None, None if adds_up else Selection.text)
+        if isinstance(render, Formatter):
+            name = type(render).__name__
+            return cls(name, "text", _formatter_costs(render, blocks()), _writer(name, render.render))
+        name = getattr(render, "__name__", type(render).__name__)
+        return cls(name, "text", None, _writer(name, render))
 
 
-def _fit(run: Callable[[int], Selection], write: Write, counter: TokenCounter, available: int) -> Selection:
+def fit(run: Callable[[int], Selection], write: Write, counter: TokenCounter, available: int) -> Selection:
     """Look for a room whose selection fits as written; the last look is at the pinned blocks alone.
 
     What is written is taken to grow with what the costs said: the next room is what was used, times what there is, over
@@ -102,7 +78,7 @@ def _fit(run: Callable[[int], Selection], write: Write, counter: TokenCounter, a
         rendering = write(selection)
         tokens = _count(rendering, counter)
         if tokens <= available:
-            return selection.rendered_as(rendering, tokens)
+            return selection.rendered_as(rendering, tokens, available)
         if room == 0:
             break
         room = max(min(used * available // tokens, used - 1), 0)
@@ -124,7 +100,7 @@ def count_costs(columns: _core.Columns, counter: TokenCounter, render: str) -> N
         _core.fill_costs(columns, render)
 
 
-def formatter_costs(formatter: Formatter, blocks: Iterable[ContextBlock]) -> NDArray[np.uint32]:
+def _formatter_costs(formatter: Formatter, blocks: Iterable[ContextBlock]) -> NDArray[np.uint32]:
     """Ask a formatter for the cost of every block and check what it says.
 
     Raises:
@@ -143,7 +119,7 @@ def formatter_costs(formatter: Formatter, blocks: Iterable[ContextBlock]) -> NDA
     return np.array(costs, dtype=np.uint32)
 
 
-def writer(name: str, render: Callable[[list[ContextBlock]], object]) -> Write:
+def _writer(name: str, render: Callable[[list[ContextBlock]], object]) -> Write:
     """Wrap a plug-in's rendering so that its failures and its strange results are named."""
 
     def write(selection: Selection) -> Rendering:

@@ -13,6 +13,9 @@ from pycontext.errors import ValidationError
 if TYPE_CHECKING:
     from threading import RLock
 
+    import numpy as np
+    from numpy.typing import NDArray
+
 __all__ = ["Held", "Settled"]
 
 
@@ -25,6 +28,9 @@ class Held:
         self.is_settled = False
         self._blocks: dict[int, ContextBlock] = {}
         self._refused: dict[int, str] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._blocks)
 
     def get(self, row: int) -> ContextBlock | None:
         """Return the block that was handed out for a row."""
@@ -53,6 +59,11 @@ class Held:
         live = {id(block) for block in self._blocks.values()}
         self._blocks = {row: block for row, block in enumerate(blocks) if id(block) in live}
         self._refused = {}
+
+    def write_scores(self, scores: NDArray[np.float64]) -> None:
+        """Give every block the base score of its row."""
+        for row, block in self._blocks.items():
+            block.relevance_score = float(scores[row])
 
     def rename_references(self, names: Mapping[str, str]) -> None:
         """Let references name other blocks, as in the rows."""

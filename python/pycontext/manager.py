@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -10,7 +11,8 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pycontext.block import ContextBlock, ContextType, now_ms
-from pycontext.budget import Budget, check_tokens
+from pycontext.blockset import BlockSet
+from pycontext.budget import LARGEST_BUDGET, Budget, check_tokens
 from pycontext.counter import DEFAULT_ENCODING, TokenCounter, as_counter
 from pycontext.errors import (
     BudgetExceededError,
@@ -25,13 +27,16 @@ from pycontext.errors import (
 from pycontext.formatter import Formatter, Render
 from pycontext.originals import Originals
 from pycontext.package import ContextPackage
-from pycontext.policy import Policy, check_threshold
+from pycontext.policy import Policy, Tier, check_fraction
+from pycontext.shadow import ShadowReport
 
 if TYPE_CHECKING:
     from pycontext.scorer import Scorer
     from pycontext.selection import Selection
 
 __all__ = ["ContextManager"]
+
+_LOG: Final = logging.getLogger(__name__)
 
 # Above the high mark a session is pruned to the low mark, so that not every block costs a prune.
 _HIGH_MARK: Final = 0.9
@@ -41,16 +46,36 @@ _LOW_MARK: Final = 0.8
 _LARGEST_IMPORTED_VERSION: Final = 2**31
 
 
-@dataclass(frozen=True, slots=True)
+# All blocks, as they are.
+_EVERYTHING: Final = Policy("everything", (Tier("all"),), duplicates="keep")
+
+
+@dataclass(slots=True, eq=False)
 class _Session:
-    """A live session, and what fell out of it."""
+    """A live session, what fell out of it, and in shadow mode what would have fallen."""
 
     package: ContextPackage
     originals: Originals = field(default_factory=Originals)
+    shadow: ShadowReport = field(default_factory=ShadowReport)
+    looked_at: float = 0.0
+    """Tokens of the session when it was last looked at in shadow mode."""
 
     def keep(self, selection: Selection) -> None:
         """Remove what a selection dropped, and remember it."""
         self.originals.put(self.package.blocks.keep(selection))
+
+    def note(self, outcome: Selection | BudgetExceededError) -> None:
+        """Report what would have been done."""
+        report, name = self.shadow, self.package.session_id
+        if isinstance(outcome, BudgetExceededError):
+            self.shadow = replace(report, refused=report.refused + 1)
+            _LOG.warning("shadow: session %s would be refused: %s", name, outcome)
+            return
+        self.shadow = replace(report, looks=report.looks + 1, selection=outcome)
+        dropped, total = len(outcome.dropped_ids), len(outcome.reasons)
+        _LOG.info(
+            "shadow: session %s would lose %d of %d blocks and keep %d tokens", name, dropped, total, outcome.tokens
+        )
 
 
 class ContextManager:
@@ -65,6 +90,10 @@ class ContextManager:
         relevance_threshold: base score below which a block that is not pinned is left out of every selection.
         counter: what counts tokens: "o200k_base", "cl100k_base" or a plug-in.
         policy: a `Policy` or the name of one; None for "relevance".
+        duplicates: "drop" removes what a new block makes a duplicate, as `BlockSet.dedup` does; `get_block` still finds
+            it. "keep" leaves that to the next prune.
+        shadow: True to look before leaping: the manager chooses as ever, but removes nothing and refuses no block;
+            `shadow_report` and the log of `pycontext.manager` say what it would have done.
 
     Raises:
         ValidationError: an argument is outside its limits.
@@ -77,13 +106,21 @@ class ContextManager:
         *,
         counter: str | TokenCounter = DEFAULT_ENCODING,
         policy: Policy | str | None = None,
+        duplicates: Literal["keep", "drop"] = "keep",
+        shadow: bool = False,
     ) -> None:
         check_tokens("max_tokens", max_tokens, least=1)
-        check_threshold("relevance_threshold", relevance_threshold)
+        if duplicates not in ("keep", "drop"):
+            raise ValidationError(f"duplicates {shown(duplicates)} is not one of keep, drop")
+        if not isinstance(shadow, bool):
+            raise ValidationError(f"shadow {shown(shadow)} is neither True nor False")
+        check_fraction("relevance_threshold", relevance_threshold)
         self.max_tokens: Final = max_tokens
         self.relevance_threshold: Final = relevance_threshold
         self.counter: Final = as_counter(counter)
         self.policy: Final = Policy.of(policy)
+        self.duplicates: Final = duplicates
+        self.shadow: Final = shadow
         self._sessions: dict[str, _Session] = {}
         # Guards which sessions there are; each session has a lock of its own for its blocks. Whoever holds both took
         # that of the session first.
@@ -177,6 +214,8 @@ class ContextManager:
             except BaseException:
                 blocks.undo_add(revision)
                 raise
+            if self.duplicates == "drop" and not self.shadow:
+                session.originals.put(blocks.dedup())
         return new_id
 
     def select(
@@ -188,6 +227,7 @@ class ContextManager:
         query: str | None = None,
         scorer: Scorer | None = None,
         render: Render = "openai",
+        now: int | None = None,
         pin: Iterable[str] = (),
     ) -> Selection:
         """Choose the blocks of a session that fit a budget; changes nothing.
@@ -199,6 +239,7 @@ class ContextManager:
             query: as in `prune` of the package.
             scorer: as in `prune` of the package.
             render: as in `prune` of the package.
+            now: as in `prune` of the package.
             pin: as in `prune` of the package.
 
         Raises:
@@ -213,6 +254,7 @@ class ContextManager:
             query=query,
             scorer=scorer,
             render=render,
+            now=now,
             pin=pin,
         )
 
@@ -225,30 +267,43 @@ class ContextManager:
         query: str | None = None,
         scorer: Scorer | None = None,
         render: Render = "openai",
+        now: int | None = None,
         pin: Iterable[str] = (),
     ) -> Selection:
         """Choose as `select` does, and remove from the session what falls; `get_block` still finds it.
 
-        Blocks that are added while a plug-in takes its time stay.
+        Blocks that are added while a plug-in takes its time stay. In shadow mode nothing is removed.
         """
         while True:
             session = self._session(session_id)
             # Without the lock: a plug-in may wait for a thread that adds.
             selection = self.select(
-                session_id, budget, policy=policy, query=query, scorer=scorer, render=render, pin=pin
+                session_id, budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin
             )
             with self._held(session_id) as held:
                 # Another session may have come under this id meanwhile: what was chosen is not of it.
-                if held is session:
+                if held is not session:
+                    continue
+                if self.shadow:
+                    held.note(selection)
+                else:
                     held.keep(selection)
-                    return selection
+                return selection
+
+    def shadow_report(self, session_id: str) -> ShadowReport:
+        """Return what the manager would have done to a session, which in shadow mode it only says.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+        """
+        return self._session(session_id).shadow
 
     def get_formatted_context(
         self,
         session_id: str,
         formatter: Formatter | Callable[[ContextPackage], str] | None = None,
     ) -> str:
-        """Return a session as text of at most `max_tokens`.
+        """Return a session as text of at most `max_tokens`; in shadow mode all of it, whatever its size.
 
         Args:
             session_id: of the session.
@@ -262,12 +317,13 @@ class ContextManager:
             PluginError: the formatter raised or returned no str.
         """
         package = self._session(session_id).package
+        select = self._everything if self.shadow else self.select
         if formatter is None:
-            return self.select(session_id, render="text").text()
+            return select(session_id, render="text").text()
         if isinstance(formatter, Formatter):
-            rendering = self.select(session_id, render=formatter).rendering
+            rendering = select(session_id, render=formatter).rendering
         elif callable(formatter):
-            rendering = self.select(session_id, render=_of_package(package, formatter)).rendering
+            rendering = select(session_id, render=_of_package(package, formatter)).rendering
         else:
             raise ValidationError(
                 f"formatter {shown(formatter)} is {type(formatter).__name__}, not a Formatter or a function"
@@ -348,8 +404,7 @@ class ContextManager:
         version = package.version
         session = _Session(package)
         if package.blocks.total_cost("text") > self.max_tokens:
-            policy = self._with_threshold(None)
-            session.keep(package.blocks.prune(self.max_tokens, policy=policy, render="text"))
+            self._cut(session, self.max_tokens)
         while True:
             known = self._sessions.get(package.session_id)
             # With the lock of the session that is here, nobody can add to it after its version was compared.
@@ -387,16 +442,40 @@ class ContextManager:
         return replace(chosen, threshold=max(chosen.threshold, self.relevance_threshold))
 
     def _make_room(self, session: _Session, new_id: str) -> None:
-        """Prune to the low mark; where the pins need more, leave half of what they leave to the others."""
-        target = max(int(self.max_tokens * _LOW_MARK), 1)
+        """Prune to the low mark; in shadow mode as often as a session that is pruned would be."""
+        if self.shadow:
+            total = session.package.blocks.total_cost("text")
+            if total < session.looked_at + self.max_tokens * (_HIGH_MARK - _LOW_MARK):
+                return
+            session.looked_at = total
+        self._cut(session, max(int(self.max_tokens * _LOW_MARK), 1), pin=[new_id])
+
+    def _cut(self, session: _Session, target: int, pin: Sequence[str] = ()) -> None:
+        """Prune to `target` tokens; where the pins need more, leave half of what they leave to the others."""
         policy = self._with_threshold(None)
         blocks = session.package.blocks
         try:
-            selection = blocks.prune(target, policy=policy, render="text", pin=[new_id])
+            try:
+                selection = blocks.prune(target, policy=policy, render="text", pin=pin)
+            except BudgetExceededError as error:
+                room = min((error.needed + self.max_tokens) // 2, self.max_tokens)
+                selection = blocks.prune(room, policy=policy, render="text", pin=pin)
         except BudgetExceededError as error:
-            room = min((error.needed + self.max_tokens) // 2, self.max_tokens)
-            selection = blocks.prune(room, policy=policy, render="text", pin=[new_id])
-        session.keep(selection)
+            if not self.shadow:
+                raise
+            session.note(error)
+            return
+        if self.shadow:
+            session.note(selection)
+        else:
+            session.keep(selection)
+
+    def _everything(self, session_id: str, *, render: Render) -> Selection:
+        """All blocks of a session in a rendering, whatever they need."""
+        # A copy: a plug-in that renders may wait for a thread that changes the session.
+        blocks = BlockSet(self._session(session_id).package.blocks, counter=self.counter)
+        pins = [block.id for block in blocks]
+        return blocks.prune(LARGEST_BUDGET, policy=_EVERYTHING, render=render, pin=pins)
 
 
 class _Sessions(Mapping[str, ContextPackage]):

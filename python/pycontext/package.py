@@ -6,7 +6,6 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
 from threading import RLock
 from typing import Any, Final, Literal
 
@@ -16,8 +15,9 @@ from pycontext.blockset import BlockSet
 from pycontext.budget import check_tokens
 from pycontext.counter import DEFAULT_ENCODING, TokenCounter, get_counter
 from pycontext.errors import ValidationError, shown
+from pycontext.metrics import ContextMetrics
 
-__all__ = ["ContextMetrics", "ContextPackage"]
+__all__ = ["ContextPackage"]
 
 # Letters, digits and a few marks: safe in a key of any store, in a path and in a log line.
 _SESSION_ID: Final = re.compile(r"\w[\w.@:+=~-]*")
@@ -25,21 +25,6 @@ _PACKAGE_KEYS: Final = ("session_id", "agent_id", "blocks", "metrics", "version"
 _BLOCK_KEYS: Final = (
     "id", "content", "relevance_score", "type", "metadata", "timestamp", "token_count", "references"
 )  # fmt: skip
-
-
-@dataclass
-class ContextMetrics:
-    """How full a session is.
-
-    Attributes:
-        total_tokens: tokens of the contents alone.
-        context_saturation: their share of the budget, at most 1.
-        type_distribution: share of the tokens by name of the type, for types that have any.
-    """
-
-    total_tokens: int
-    context_saturation: float
-    type_distribution: dict[str, float]
 
 
 class ContextPackage:
@@ -137,13 +122,7 @@ class ContextPackage:
     @property
     def metrics(self) -> ContextMetrics:
         """How full the session is now, against the budget of the last `calculate_metrics`, 8,192 before that."""
-        by_type = self._blocks.type_tokens()
-        total = sum(by_type.values())
-        return ContextMetrics(
-            total_tokens=total,
-            context_saturation=min(1.0, total / self._max_tokens),
-            type_distribution={kind.name: n / total for kind, n in by_type.items() if n},
-        )
+        return self._blocks.metrics(self._max_tokens)
 
     def calculate_metrics(self, max_tokens: int = 8192) -> ContextMetrics:
         """Measure against a budget, which `metrics` uses from then on; takes the same time for any size.
@@ -151,9 +130,9 @@ class ContextPackage:
         Raises:
             ValidationError: `max_tokens` is no whole number from 1 up.
         """
-        check_tokens("max_tokens", max_tokens, least=1)
+        metrics = self._blocks.metrics(max_tokens)
         self._max_tokens = max_tokens
-        return self.metrics
+        return metrics
 
     def to_dict(self) -> dict[str, Any]:
         """Return the package as JSON values, sharing nothing with it; keys that `from_dict` did not know are back."""

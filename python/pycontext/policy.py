@@ -2,47 +2,172 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Final, Literal
 
+from pycontext import _core
+from pycontext.block import ContextType
 from pycontext.errors import ValidationError, shown
 
-__all__ = ["Policy"]
+__all__ = ["Policy", "Tier"]
+
+_MOST_TIERS: Final = 16
+_LONGEST_NAME: Final = 64
+
+# A half-life beyond this is none: 19,000 years.
+_LONGEST_HALF_LIFE: Final = 1e10
+_SHORTEST_HALF_LIFE: Final = 1e-6
+
+
+def check_fraction(name: str, value: object) -> None:
+    """Raise `ValidationError` unless `value` is a number from 0 to 1."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValidationError(f"{name} {shown(value)} is not a number from 0 to 1")
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
+        raise ValidationError(f"name {shown(name)} is not a printable str of 1 to {_LONGEST_NAME} characters")
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValidationError(f"{name} {shown(value)} is not one of {', '.join(choices)}")
+
+
+def _check_tiers(tiers: object) -> None:
+    if not isinstance(tiers, tuple | list) or not all(isinstance(tier, Tier) for tier in tiers):
+        raise ValidationError(f"tiers {shown(tiers)} is not a tuple of Tier")
+    if not 1 <= len(tiers) <= _MOST_TIERS:
+        raise ValidationError(f"tiers are {len(tiers)}, not 1 to {_MOST_TIERS}")
+    taken = {kind for tier in tiers for kind in tier.types} | {ContextType.SYSTEM}
+    if missing := [kind.name for kind in ContextType if kind not in taken]:
+        raise ValidationError(f"tiers take no {' or '.join(missing)}; a share of 0 leaves a type out")
+
+
+def _check_half_lives(minutes: object) -> None:
+    if not isinstance(minutes, Mapping):
+        raise ValidationError(f"half_life_minutes {shown(minutes)} is {type(minutes).__name__}, not a dict")
+    for kind, value in minutes.items():
+        if not isinstance(kind, ContextType) or kind is ContextType.SYSTEM:
+            raise ValidationError(f"half_life_minutes: {shown(kind)} is not a ContextType but SYSTEM")
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not _SHORTEST_HALF_LIFE <= value <= _LONGEST_HALF_LIFE:
+            raise ValidationError(
+                f"half_life_minutes of {kind.name} {shown(value)} is not a number from "
+                f"{_SHORTEST_HALF_LIFE:g} to {_LONGEST_HALF_LIFE:g}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """How the kernel chooses; a policy is data, and one kernel serves all.
+class Tier:
+    """Units that are taken in one order, up to a share of the budget.
 
-    Pins go in first whatever the policy says. Then units are taken in its order, each one that still fits, so that
-    nothing is left out for want of room that would have fitted. Under a formatter or counter whose costs do not add up
-    to the rendering, less may stay.
+    A unit is in the tier when the type of its first block is one of `types`: a call and its results go with the call.
 
     Attributes:
-        name: shown in receipts.
+        name: shown in the reason `share:<name>`, at most 64 characters.
+        types: what the tier takes.
         order: "score" takes the best first, of equal scores the newer; "time" takes the newest first.
-        threshold: base score below which a unit that is not pinned is left out, 0 to 1.
-        duplicates: "drop" keeps the best of equal texts among MEMORY and KNOWLEDGE blocks; "keep" keeps all.
+        share: part of the available tokens that may be used when this tier is full, from 0 to 1; pins and the tiers
+            before it are included, so that what they leave is this one's.
 
     Raises:
         ValidationError: a field is outside its limits.
     """
 
     name: str
-    order: Literal["score", "time"] = "score"
-    threshold: float = 0.0
-    duplicates: Literal["drop", "keep"] = "drop"
+    types: tuple[ContextType, ...] = tuple(ContextType)
+    order: Literal["score", "time"] = field(default="score", kw_only=True)
+    share: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
-        if self.order not in ("score", "time"):
-            raise ValidationError(f"order {shown(self.order)} is not one of score, time")
-        if self.duplicates not in ("drop", "keep"):
-            raise ValidationError(f"duplicates {shown(self.duplicates)} is not one of drop, keep")
-        check_threshold("threshold", self.threshold)
+        _check_name(self.name)
+        if not isinstance(self.types, tuple | list | set | frozenset) or not self.types:
+            raise ValidationError(f"types {shown(self.types)} is not a tuple of ContextType with one at least")
+        for kind in self.types:
+            if not isinstance(kind, ContextType):
+                raise ValidationError(f"types: {shown(kind)} is {type(kind).__name__}, not ContextType")
+        object.__setattr__(self, "types", tuple(kind for kind in ContextType if kind in self.types))
+        _check_choice("order", self.order, ("score", "time"))
+        check_fraction("share", self.share)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the kernel chooses; a policy is data, and one kernel serves all.
+
+    Pins go in first whatever the policy says. Then tier after tier is filled: units are taken in the tier's order, each
+    one that still fits. A type may be in several tiers: what found no room in one has another chance in the next. So
+    nothing is left out for want of room that would have fitted, but for the shares. Under a formatter or counter whose
+    costs do not add up to the rendering, less may stay.
+
+    The score of a block when it is looked at, its effective score, is its base score, fallen by its age where its type
+    has a half-life, raised where it is one of the last turns, and weighed by 0.3 to 1 where there is a query. Nothing
+    of that is stored.
+
+    Attributes:
+        name: shown in receipts, at most 64 characters.
+        tiers: 1 to 16; each type but SYSTEM, which is always pinned, is in one at least.
+        threshold: base score below which a unit that is not pinned is left out, 0 to 1.
+        duplicates: "drop" keeps the best of equal texts among MEMORY and KNOWLEDGE blocks; "keep" keeps all.
+        references: "results" ties results to their calls; "require" ties every block to all that it references, and
+            leaves out blocks whose references are not in the input.
+        half_life_minutes: minutes in which scores of a type halve; other types keep theirs.
+        floor: a score does not fall below this, 0 to 1; one that was below keeps its own.
+        recency: what the newest USER or AGENT block gains, 0 to 1; each of the nine before it gains 5 % less than the
+            next. No score exceeds 1.
+
+    Raises:
+        ValidationError: a field is outside its limits.
+    """
+
+    name: str
+    tiers: tuple[Tier, ...] = (Tier("all"),)
+    threshold: float = field(default=0.0, kw_only=True)
+    duplicates: Literal["drop", "keep"] = field(default="drop", kw_only=True)
+    references: Literal["results", "require"] = field(default="results", kw_only=True)
+    half_life_minutes: Mapping[ContextType, float] = field(default_factory=dict, kw_only=True, hash=False)
+    floor: float = field(default=0.0, kw_only=True)
+    recency: float = field(default=0.0, kw_only=True)
+    compiled: _core.Policy = field(init=False, repr=False, compare=False)
+    """The same for the kernel."""
+
+    def __post_init__(self) -> None:
+        _check_name(self.name)
+        _check_tiers(self.tiers)
+        check_fraction("threshold", self.threshold)
+        _check_choice("duplicates", self.duplicates, ("drop", "keep"))
+        _check_choice("references", self.references, ("results", "require"))
+        _check_half_lives(self.half_life_minutes)
+        check_fraction("floor", self.floor)
+        check_fraction("recency", self.recency)
+        put = object.__setattr__
+        put(self, "tiers", tuple(self.tiers))
+        put(self, "half_life_minutes", dict(self.half_life_minutes))
+        compiled = _core.Policy(
+            [(tier.name, list(tier.types), tier.order, tier.share) for tier in self.tiers],
+            self.threshold,
+            self.duplicates,
+            self.references,
+            {kind.value: minutes for kind, minutes in self.half_life_minutes.items()},
+            self.floor,
+            self.recency,
+        )
+        put(self, "compiled", compiled)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _load, ({item.name: getattr(self, item.name) for item in fields(self) if item.init},)
 
     @staticmethod
     def named(name: str) -> Policy:
-        """Return the built-in policy of that name: "relevance" or "recent".
+        """Return the built-in policy of that name.
+
+        - "relevance": best score first.
+        - "recent": newest first.
+        - "window": the conversation, newest first, up to 70 % of the budget; then TOOL, MEMORY and KNOWLEDGE blocks,
+          best score first.
 
         Raises:
             ValidationError: there is none of that name.
@@ -55,13 +180,24 @@ class Policy:
     @classmethod
     def of(cls, policy: Policy | str | None) -> Policy:
         """Return a policy for what a caller may write: a `Policy`, a name, or None for "relevance"."""
-        return policy if isinstance(policy, Policy) else cls.named("relevance" if policy is None else policy)
+        if policy is None:
+            return _RELEVANCE
+        return policy if isinstance(policy, Policy) else cls.named(policy)
 
 
-def check_threshold(name: str, value: object) -> None:
-    """Raise `ValidationError` unless `value` is a number from 0 to 1."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
-        raise ValidationError(f"{name} {shown(value)} is not a number from 0 to 1")
+def _load(values: dict[str, Any]) -> Policy:
+    return Policy(**values)
 
 
-_BUILT_IN: Final = {policy.name: policy for policy in (Policy("relevance"), Policy("recent", order="time"))}
+_RELEVANCE: Final = Policy("relevance")
+_CONVERSATION: Final = (ContextType.USER, ContextType.AGENT)
+_REST: Final = (ContextType.TOOL, ContextType.MEMORY, ContextType.KNOWLEDGE)
+_BUILT_IN: Final = {
+    policy.name: policy
+    for policy in (
+        _RELEVANCE,
+        Policy("recent", (Tier("all", order="time"),)),
+        # The window optimizer of the article, its flaws left behind.
+        Policy("window", (Tier("conversation", _CONVERSATION, order="time", share=0.7), Tier("rest", _REST))),
+    )
+}

@@ -1,4 +1,4 @@
-"""Scorers: the Protocol of the plug-ins that say how relevant blocks are to a query."""
+"""Scorers: the Protocol of what says how relevant blocks are to a query, and the built-in one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from pycontext.blockset import BlockSet
 
-__all__ = ["Scorer"]
+__all__ = ["LexicalScorer", "Scorer"]
 
 
 @runtime_checkable
@@ -21,6 +21,24 @@ class Scorer(Protocol):
 
     def score(self, query: str, blocks: BlockSet, /) -> NDArray[np.float64]:
         """One number from 0 to 1 for every block, in order."""
+
+
+class LexicalScorer:
+    """Scores blocks by the words that they share with the query; `prune` uses it where there is no other.
+
+    BM25 (Robertson and Zaragoza, 2009) with k1 = 1.5 and b = 0.9, as a part of the best score in the set: the best
+    match has 1, and a block without a word of the query 0. Words are those of Unicode (UAX 29) in lower case; a block's
+    words are those of its content and of the calls it makes. They are indexed once: at the first query, and from then
+    on each block that came since.
+    """
+
+    def score(self, query: str, blocks: BlockSet, /) -> NDArray[np.float64]:
+        """One number from 0 to 1 for every block, in order.
+
+        Raises:
+            ValidationError: `query` is no str.
+        """
+        return blocks.matches(query)
 
 
 def score_with(scorer: Scorer, query: str, blocks: BlockSet) -> NDArray[np.float64]:

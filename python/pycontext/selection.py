@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pycontext.block import ContextBlock, restore
@@ -18,8 +17,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pycontext import _core
+    from pycontext.counter import TokenCounter
 
 __all__ = ["Dropped", "Reason", "Selection"]
+
+# What a model is sent: text, or chat messages.
+Rendering = str | list[dict[str, Any]]
 
 
 class Reason(StrEnum):
@@ -28,10 +31,15 @@ class Reason(StrEnum):
     PINNED = "pinned"
     KEPT = "kept"
     BUDGET = "budget"
+    SHARE = "share"
     BELOW_THRESHOLD = "below_threshold"
     DUPLICATE = "duplicate"
     UNIT = "unit"
     ORPHAN = "orphan"
+
+
+# Their detail is a name that belongs to the reason.
+_NAMED: Final = (Reason.DUPLICATE, Reason.UNIT, Reason.SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +49,8 @@ class Dropped:
     Attributes:
         id: of the block.
         reason: the code; `UNIT` says that it falls with the block named in `detail`, which has the reason.
-        detail: the id that the reason points to (`DUPLICATE`, `UNIT`), else the numbers or what is missing.
+        detail: the id that the reason points to (`DUPLICATE`, `UNIT`), the name of the tier (`SHARE`), else the numbers
+            or what is missing.
         tokens: what the block would have cost as rendered.
     """
 
@@ -55,44 +64,61 @@ class Selection:
     """The blocks that stay, and why the others fall.
 
     A selection shows the blocks as they were when it was made: later changes do not reach it. Nothing is built before
-    somebody asks for it. Made by `prune`.
-
-    Attributes:
-        policy: name of the policy that chose.
-        render: name of the rendering that the costs are for.
-        counter: name of the counter.
-        tokens: what stays, counted as rendered, with the tokens of the request that belong to no block.
-        available: tokens that there were for the blocks.
-        exact: False when any of `tokens` was estimated.
-        rendering: what a plug-in wrote for this selection, None where there is none.
+    somebody asks for it, and then only that. Made by `prune`.
     """
 
-    def __init__(
-        self,
-        chosen: _core.Selection,
-        *,
-        policy: str,
-        render: str,
-        counter: str,
-        available: int,
-        exact: bool,
-    ) -> None:
-        self._chosen: Final = chosen
-        self._source: Sequence[ContextBlock] | None = None
-        self.rendering: str | list[dict[str, Any]] | None = None
-        self.policy: Final = policy
-        self.render: Final = render
-        self.counter: Final = counter
-        self.tokens = chosen.tokens
-        self.available: Final = available
-        self.exact: Final = exact and chosen.exact
+    __slots__ = ("_chosen", "_counter", "_fitted", "_policy", "_source", "render")
 
-    @cached_property
+    def __init__(self, chosen: _core.Selection, policy: str, render: str, counter: TokenCounter) -> None:
+        self._chosen = chosen
+        self._policy = policy
+        self._counter = counter
+        self.render = render
+        """Name of the rendering that the costs are for."""
+        self._source: Sequence[ContextBlock] | None = None
+        self._fitted: tuple[Rendering, int, int] | None = None
+
+    @property
+    def policy(self) -> str:
+        """Name of the policy that chose."""
+        return self._policy
+
+    @property
+    def counter(self) -> str:
+        """Name of the counter."""
+        return self._counter.name
+
+    @property
+    def tokens(self) -> int:
+        """What stays, counted as rendered, with the tokens of the request that belong to no block."""
+        return self._chosen.tokens if self._fitted is None else self._fitted[1]
+
+    @property
+    def available(self) -> int:
+        """Tokens that there were for the blocks."""
+        return self._chosen.available if self._fitted is None else self._fitted[2]
+
+    @property
+    def exact(self) -> bool:
+        """False when any of `tokens` was estimated."""
+        return self._chosen.exact and self._counter.exact
+
+    @property
+    def rendering(self) -> Rendering | None:
+        """What a plug-in wrote for this selection, None where there is none."""
+        return None if self._fitted is None else self._fitted[0]
+
+    @property
     def indices(self) -> NDArray[np.int64]:
-        """Positions of the blocks that stay, in their original order."""
+        """Positions of the blocks that stay, in their original order; a new array."""
         return self._chosen.indices()
 
-    @cached_property
+    @property
+    def reasons(self) -> list[Reason]:
+        """The reason of every block, those that stay included, in their original order."""
+        return self._chosen.reasons()
+
+    @property
     def copies(self) -> dict[str, str]:
         """Ids of duplicates that fell while the copy stays, and the id of that copy."""
         return self._chosen.copies()
@@ -100,8 +126,7 @@ class Selection:
     @property
     def kept_ids(self) -> list[str]:
         """Ids of the blocks that stay, in their original order."""
-        ids = self._ids
-        return [ids[row] for row in self._chosen.rows()]
+        return self._chosen.kept_ids()
 
     @property
     def kept(self) -> list[ContextBlock]:
@@ -122,28 +147,21 @@ class Selection:
     @property
     def dropped_ids(self) -> list[str]:
         """Ids of the blocks that fall, in their original order."""
-        kept = set(self._chosen.rows())
-        return [id for row, id in enumerate(self._ids) if row not in kept]
+        return self._chosen.dropped_ids()
 
     @property
     def dropped(self) -> list[Dropped]:
         """The blocks that fall, in their original order, each with its reason."""
-        costs = self._chosen.costs()
-        return [
-            Dropped(self._ids[row], Reason(code), detail, costs[row])
-            for row, (code, detail) in enumerate(self._reasons)
-            if code not in (Reason.PINNED, Reason.KEPT)
-        ]
+        return [Dropped(*entry) for entry in self._chosen.entries(fell_only=True)]
 
     def over(self, source: Sequence[ContextBlock]) -> Selection:
         """Take the caller's own objects for the blocks, one for each."""
         self._source = source
         return self
 
-    def rendered_as(self, rendering: str | list[dict[str, Any]], tokens: int) -> Selection:
-        """Take what a plug-in wrote for this selection, and its count."""
-        self.rendering = rendering
-        self.tokens = tokens
+    def rendered_as(self, rendering: Rendering, tokens: int, available: int) -> Selection:
+        """Take what a plug-in wrote for this selection, its count, and the tokens that there were."""
+        self._fitted = rendering, tokens, available
         return self
 
     def messages(self, format: Literal["openai"] = "openai") -> list[dict[str, Any]]:
@@ -156,7 +174,14 @@ class Selection:
             raise ValidationError(f"format {shown(format)} is not one of openai")
         if isinstance(self.rendering, list):
             return deepcopy(self.rendering)
-        return openai.from_blocks(self._snapshot())
+        messages = self._chosen.messages()
+        if None in messages:
+            # Fields of a provider are JSON in the metadata, which is read where it is written.
+            rows = self._chosen.rows()
+            for at, message in enumerate(messages):
+                if message is None:
+                    messages[at] = openai.from_fields(self._chosen.get(rows[at]))
+        return messages
 
     def text(self) -> str:
         """Return what stays in the text form: blocks under headers, or what the formatter wrote."""
@@ -172,8 +197,6 @@ class Selection:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the receipt as stable JSON: the numbers, then every block with its reason and tokens."""
-        costs = self._chosen.costs()
-        targeted = (Reason.DUPLICATE, Reason.UNIT)
         return {
             "policy": self.policy,
             "render": self.render,
@@ -184,16 +207,16 @@ class Selection:
             "blocks": [
                 {
                     "id": id,
-                    "reason": f"{code}:{detail}" if code in targeted else code,
-                    "detail": "" if code in targeted else detail,
+                    "reason": f"{reason}:{detail}" if reason in _NAMED else str(reason),
+                    "detail": "" if reason in _NAMED else detail,
                     "tokens": cost,
                 }
-                for id, (code, detail), cost in zip(self._ids, self._reasons, costs, strict=True)
+                for id, reason, detail, cost in self._chosen.entries(fell_only=False)
             ],
         }
 
     def __repr__(self) -> str:
-        kept, total = len(self._chosen.rows()), len(self._ids)
+        kept, total = len(self._chosen.rows()), len(self._chosen)
         return f"<Selection: {kept} of {total} blocks, {self.tokens} of {self.available} tokens>"
 
     def _snapshot(self) -> list[ContextBlock]:
@@ -203,11 +226,3 @@ class Selection:
             for block in blocks:
                 block.references = [copies.get(id, id) for id in block.references]
         return blocks
-
-    @cached_property
-    def _ids(self) -> list[str]:
-        return self._chosen.ids()
-
-    @cached_property
-    def _reasons(self) -> list[tuple[str, str]]:
-        return self._chosen.reasons()

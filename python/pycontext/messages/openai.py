@@ -108,7 +108,17 @@ def from_blocks(blocks: Iterable[ContextBlock]) -> list[dict[str, Any]]:
     """
     if not isinstance(blocks, Iterable):
         raise ValidationError(f"blocks {shown(blocks)} is {type(blocks).__name__}, not a sequence of blocks")
-    return [_write(block) for block in blocks]
+    return [_write(block.id, block.type, block.content, block.metadata) for block in blocks]
+
+
+def from_fields(fields: Sequence[Any]) -> dict[str, Any]:
+    """Turn the fields of a block, in the order of `ContextBlock` and the type by its number, into a chat message.
+
+    Raises:
+        ValidationError: a metadata value under `openai.` is not JSON.
+    """
+    block_id, content, _, number, metadata, *_ = fields
+    return _write(block_id, ContextType(number), content, metadata)
 
 
 def _read(message: Mapping[str, Any]) -> tuple[ContextType, str, dict[str, str]]:
@@ -142,7 +152,7 @@ def _waiting(blocks: Sequence[ContextBlock]) -> defaultdict[str, list[str]]:
     """Calls without a result among blocks that came from messages."""
     waiting: defaultdict[str, list[str]] = defaultdict(list)
     for block in blocks:
-        message = _write(block)
+        message = _write(block.id, block.type, block.content, block.metadata)
         if block.type is ContextType.AGENT:
             for call in _calls(message):
                 waiting[call].append(block.id)
@@ -154,27 +164,25 @@ def _waiting(blocks: Sequence[ContextBlock]) -> defaultdict[str, list[str]]:
     return waiting
 
 
-def _write(block: ContextBlock) -> dict[str, Any]:
-    metadata = block.metadata
-    kind = block.type
+def _write(block_id: str, kind: ContextType, text: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     role = _ROLE_OF_TYPE.get(kind)
     is_result = _CALL_ID in metadata or metadata.get(_ROLE) in _RESULT_ROLES
     if role is None or (kind is ContextType.TOOL and not is_result):
-        return {"role": "user", "content": f"[{kind.name}]\n{escape(block.content)}"}
+        return {"role": "user", "content": f"[{kind.name}]\n{escape(text)}"}
     message: dict[str, Any] = {}
     if _ROLE not in metadata:
-        message = {"role": role, "content": block.content}
+        message = {"role": role, "content": text}
     for key, value in metadata.items():
         if key.startswith(_PREFIX):
-            message[key.removeprefix(_PREFIX)] = _load(block.id, key, value)
+            message[key.removeprefix(_PREFIX)] = _load(block_id, key, value)
     written = message.get("role")
     if not isinstance(written, str) or _TYPE_OF_ROLE.get(written) is not kind:
         # The block's type was edited after it was read.
         message["role"] = role
     if _CONTENT in metadata:
-        message["content"] = _edited(message["content"], block.content)
-    elif block.content:
-        message["content"] = block.content
+        message["content"] = _edited(message["content"], text)
+    elif text:
+        message["content"] = text
     return message
 
 

@@ -6,11 +6,13 @@ use std::hash::{BuildHasher, Hash};
 
 use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
-use crate::cost::{Cost, Render, cost};
+use crate::cost::{Cost, CostColumn, Render, Tails, cost};
 use crate::count::Counter;
 use crate::error::Fault;
 use crate::kind::Kind;
-use crate::provider::Provider;
+use crate::limits::Limits;
+use crate::provider::{Call, Provider};
+use crate::twin::Twins;
 
 /// One block on its way into the columns.
 #[derive(Debug, Clone)]
@@ -54,6 +56,10 @@ pub struct Columns<T> {
     timestamp: Vec<i64>,
     tokens: Vec<u32>,
     rare: Vec<Option<Box<Rare<T>>>>,
+    /// Rows that have rare parts, ascending.
+    tied: Vec<u32>,
+    /// MEMORY and KNOWLEDGE rows that say the same.
+    twins: Twins,
     /// Rows by the hash of their id. The seed never matters to a result.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -69,6 +75,8 @@ struct Costs {
     /// Rows whose block was written to since they were counted.
     stale: HashSet<usize>,
     sum: u64,
+    /// Of all rows that there ever were: the kernel needs bounds.
+    tails: Tails,
 }
 
 impl<T> Default for Columns<T> {
@@ -81,6 +89,8 @@ impl<T> Default for Columns<T> {
             timestamp: Vec::new(),
             tokens: Vec::new(),
             rare: Vec::new(),
+            tied: Vec::new(),
+            twins: Twins::default(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             type_tokens: [0; Kind::ALL.len()],
@@ -162,10 +172,16 @@ impl<T: AsRef<str>> Columns<T> {
         self.rare[row].as_ref()?.provider.as_ref()
     }
 
-    /// Whether any row has references or belongs to a named unit.
+    /// Rows that have references, a named unit or provider fields, ascending.
     #[must_use]
-    pub fn has_ties(&self) -> bool {
-        self.rare.iter().flatten().any(|r| !r.references.is_empty() || r.unit.is_some())
+    pub fn tied(&self) -> &[u32] {
+        &self.tied
+    }
+
+    /// MEMORY and KNOWLEDGE rows that say what another says, each with the row that stands for the text.
+    #[must_use]
+    pub fn repeats(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.twins.repeats()
     }
 
     /// The row with that id.
@@ -192,7 +208,11 @@ impl<T: AsRef<str>> Columns<T> {
         self.score.push(row.score);
         self.timestamp.push(row.timestamp);
         self.tokens.push(row.tokens);
+        if row.rare.is_some() {
+            self.tied.push(at);
+        }
         self.rare.push(row.rare);
+        self.enter_twin(at);
         Ok(())
     }
 
@@ -218,6 +238,8 @@ impl<T: AsRef<str>> Columns<T> {
     /// The id is taken by a third; nothing was changed.
     pub fn set(&mut self, at: usize, row: Row<T>) -> Result<(), Fault> {
         self.check_free(row.id.as_ref(), Some(at))?;
+        let number = to_u32(at);
+        self.forget_twin(number);
         self.type_tokens[self.kind[at] as usize] -= u64::from(self.tokens[at]);
         self.type_tokens[row.kind as usize] += u64::from(row.tokens);
         if row.id.as_ref() == self.id[at].as_ref() {
@@ -225,7 +247,12 @@ impl<T: AsRef<str>> Columns<T> {
         } else {
             self.forget(at);
             self.id[at] = row.id;
-            self.enter(u32::try_from(at).unwrap_or(u32::MAX));
+            self.enter(number);
+        }
+        match (self.tied.binary_search(&number), row.rare.is_some()) {
+            (Ok(place), false) => drop(self.tied.remove(place)),
+            (Err(place), true) => self.tied.insert(place, number),
+            _ => {}
         }
         self.content[at] = row.content;
         self.kind[at] = row.kind;
@@ -233,6 +260,7 @@ impl<T: AsRef<str>> Columns<T> {
         self.timestamp[at] = row.timestamp;
         self.tokens[at] = row.tokens;
         self.rare[at] = row.rare;
+        self.enter_twin(number);
         for costs in &mut self.costs {
             if at < costs.rows.len() {
                 costs.stale.insert(at);
@@ -256,10 +284,37 @@ impl<T: AsRef<str>> Columns<T> {
         filter(&mut self.timestamp, keep);
         filter(&mut self.tokens, keep);
         filter(&mut self.rare, keep);
-        self.index.clear();
-        for row in 0..self.len() {
-            self.enter(u32::try_from(row).unwrap_or(u32::MAX));
+        // Hashes do not change when rows move up: the tables are corrected in place.
+        let place = |next: &mut u32, kept: &bool| {
+            let row = *next;
+            *next += u32::from(*kept);
+            Some(row)
+        };
+        let moved: Vec<u32> = keep.iter().scan(0, place).collect();
+        let follow = |row: &mut u32| {
+            let stays = keep[*row as usize];
+            *row = moved[*row as usize];
+            stays
+        };
+        self.index.retain(follow);
+        self.tied.retain_mut(follow);
+        self.twins.retain(keep, &moved);
+    }
+
+    /// Puts base scores in the place of all.
+    ///
+    /// # Errors
+    /// Not one score a row, or one outside [0, 1]: its position. Nothing was changed.
+    pub fn set_scores(&mut self, scores: Vec<f64>) -> Result<(), (Option<usize>, Fault)> {
+        if scores.len() != self.len() {
+            let rule = format!("has {} entries for {} blocks", scores.len(), self.len());
+            return Err((None, Fault::new("scores", "", rule)));
         }
+        for (row, score) in scores.iter().enumerate() {
+            Limits::DEFAULT.score(*score).map_err(|fault| (Some(row), fault))?;
+        }
+        self.score = scores;
+        Ok(())
     }
 
     /// Lets references name other blocks: `names` has ids and the ids that take their place.
@@ -283,8 +338,9 @@ impl<T: AsRef<str>> Columns<T> {
 
     /// Costs of the rows, as far as `fill_costs` has come.
     #[must_use]
-    pub fn costs(&self, render: Render) -> &[Cost] {
-        &self.costs[render as usize].rows
+    pub fn costs(&self, render: Render) -> CostColumn<'_> {
+        let costs = &self.costs[render as usize];
+        CostColumn { rows: &costs.rows, tails: costs.tails }
     }
 
     /// Tokens of the whole set as rendered; `fill_costs` comes first.
@@ -319,16 +375,35 @@ impl<T: AsRef<str>> Columns<T> {
     pub fn fill_costs(&mut self, render: Render, counter: &impl Counter) {
         let mut costs = std::mem::take(&mut self.costs[render as usize]);
         for row in std::mem::take(&mut costs.stale) {
+            let one = self.cost(row, render, counter);
             costs.sum -= u64::from(costs.rows[row].tokens);
-            costs.rows[row] = self.cost(row, render, counter);
-            costs.sum += u64::from(costs.rows[row].tokens);
+            costs.note(one);
+            costs.rows[row] = one;
         }
         for row in costs.rows.len()..self.len() {
             let one = self.cost(row, render, counter);
-            costs.sum += u64::from(one.tokens);
+            costs.note(one);
             costs.rows.push(one);
         }
         self.costs[render as usize] = costs;
+    }
+
+    /// Notes what a MEMORY or KNOWLEDGE row says.
+    fn enter_twin(&mut self, row: u32) {
+        let mut twins = std::mem::take(&mut self.twins);
+        let said = |row: u32| Said::of(self, row as usize);
+        if let Some(this) = said(row) {
+            let hash = self.hasher.hash_one(&this);
+            twins.enter(row, hash, |other| said(other).as_ref() == Some(&this));
+        }
+        self.twins = twins;
+    }
+
+    fn forget_twin(&mut self, row: u32) {
+        let hash = Said::of(self, row as usize).map(|this| self.hasher.hash_one(&this));
+        if let Some(hash) = hash {
+            self.twins.forget(row, hash);
+        }
     }
 
     fn check_free(&self, id: &str, except: Option<usize>) -> Result<(), Fault> {
@@ -356,7 +431,31 @@ impl<T: AsRef<str>> Columns<T> {
     }
 }
 
+/// What makes two facts the same: the type, the text, and calls, which nobody expects there.
+#[derive(PartialEq, Eq, Hash)]
+struct Said<'a> {
+    kind: Kind,
+    content: &'a str,
+    calls: &'a [Call],
+}
+
+impl<'a> Said<'a> {
+    /// `None` for rows that say nothing twice.
+    fn of<T: AsRef<str>>(columns: &'a Columns<T>, row: usize) -> Option<Self> {
+        let kind = columns.kind[row];
+        let calls = columns.provider(row).map_or(&[][..], |provider| &provider.calls);
+        let content = columns.content[row].as_ref();
+        kind.is_fact().then_some(Self { kind, content, calls })
+    }
+}
+
 impl Costs {
+    /// Adds the cost of a row to the sums.
+    fn note(&mut self, cost: Cost) {
+        self.sum += u64::from(cost.tokens);
+        self.tails.note(cost.tail);
+    }
+
     fn retain(&mut self, keep: &[bool]) {
         for (cost, _) in self.rows.iter().zip(keep).filter(|(_, kept)| !**kept) {
             self.sum -= u64::from(cost.tokens);
@@ -370,6 +469,11 @@ impl Costs {
         self.stale =
             kept.enumerate().filter(|(_, old)| stale.contains(old)).map(|(new, _)| new).collect();
     }
+}
+
+fn to_u32(row: usize) -> u32 {
+    // `push` holds the number of rows below 2**32.
+    u32::try_from(row).unwrap_or(u32::MAX)
 }
 
 /// Keeps the flagged items; `items` may be shorter than `keep`.
@@ -414,6 +518,48 @@ mod tests {
         assert_eq!(columns.find("b43"), None);
         assert!(columns.set(21, row("new", "x")).is_ok());
         assert_eq!((columns.find("b42"), columns.find("new")), (None, Some(21)));
+    }
+
+    #[test]
+    fn what_is_said_twice_is_known_whatever_happens_to_the_rows() {
+        let mut columns = Columns::default();
+        let fact = |id: usize, text: usize, kind| Row {
+            kind,
+            ..row(&format!("b{id}"), &format!("fact {text}"))
+        };
+        // A small generator: the same steps in every run.
+        let mut state = 7_usize;
+        let mut draw = |below: usize| {
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (state >> 33) % below
+        };
+        for step in 0..2_000 {
+            let kind = [Kind::Memory, Kind::Knowledge, Kind::User][draw(3)];
+            let at = draw(columns.len().max(1));
+            match draw(10) {
+                0 if !columns.is_empty() => {
+                    let keep: Vec<_> = (0..columns.len()).map(|_| draw(8) > 0).collect();
+                    columns.retain(&keep);
+                }
+                1..4 if !columns.is_empty() => {
+                    assert!(columns.set(at, fact(step, draw(5), kind)).is_ok());
+                }
+                _ => assert!(columns.push(fact(step, draw(5), kind)).is_ok()),
+            }
+            let said: Vec<_> = (0..columns.len()).map(|row| Said::of(&columns, row)).collect();
+            let stands: HashMap<u32, u32> = columns.repeats().collect();
+            let text_of =
+                |row: usize| stands.get(&to_u32(row)).map_or(row, |first| *first as usize);
+            for (a, fact) in said.iter().enumerate() {
+                assert!(said[text_of(a)] == *fact, "step {step}: row {a} says something else");
+                for (b, other) in said[..a].iter().enumerate() {
+                    let is_same = fact.is_some() && fact == other;
+                    assert_eq!(text_of(a) == text_of(b), is_same, "step {step}: rows {a} and {b}");
+                }
+            }
+        }
     }
 
     #[test]

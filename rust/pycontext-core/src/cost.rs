@@ -75,6 +75,32 @@ pub struct Cost {
     pub is_exact: bool,
 }
 
+/// The costs of a set in one rendering, one a row.
+#[derive(Debug, Clone, Copy)]
+pub struct CostColumn<'a> {
+    /// In the order of the rows.
+    pub rows: &'a [Cost],
+    /// Bounds of the rows' tails.
+    pub tails: Tails,
+}
+
+/// The range that tails are in; 0 is always inside.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tails {
+    /// No tail is less.
+    pub least: i32,
+    /// No tail is more.
+    pub most: i32,
+}
+
+impl Tails {
+    /// Widens the range.
+    pub fn note(&mut self, tail: i32) {
+        self.least = self.least.min(tail);
+        self.most = self.most.max(tail);
+    }
+}
+
 /// The cost of a block whose content has `tokens` tokens.
 pub fn cost(
     render: Render,

@@ -1,14 +1,19 @@
 //! Equal texts said twice.
 //!
 //! Only MEMORY and KNOWLEDGE blocks outside units can be duplicates: equal tool results answer different calls, and
-//! a second "yes" is a second turn.
-
-use std::hash::BuildHasher;
-
-use hashbrown::hash_table::Entry;
-use hashbrown::{DefaultHashBuilder, HashTable};
+//! a second "yes" is a second turn. Exact ones are about one in a hundred of real traffic: this is for correctness,
+//! and costs what there is of them.
 
 use crate::columns::Columns;
+use crate::policy::References;
+use crate::unit::Units;
+
+/// Duplicates of a whole set, by their base scores, with the copies that are to stay.
+#[must_use]
+pub fn redundant<T: AsRef<str>>(columns: &Columns<T>) -> Vec<(usize, usize)> {
+    let units = Units::of(columns, References::Results);
+    duplicates(columns, columns.scores(), |row| units.is_single(row), |_| false)
+}
 
 /// Finds exact duplicates among the rows that `is_candidate` names.
 ///
@@ -20,38 +25,25 @@ pub fn duplicates<T: AsRef<str>>(
     is_candidate: impl Fn(usize) -> bool,
     is_pinned: impl Fn(usize) -> bool,
 ) -> Vec<(usize, usize)> {
-    let hasher = DefaultHashBuilder::default();
-    let key = |row: usize| (columns.kinds()[row], columns.contents()[row].as_ref());
-    let better = |a: usize, b: usize| {
-        let order = is_pinned(a)
-            .cmp(&is_pinned(b))
-            .then(scores[a].total_cmp(&scores[b]))
-            .then(columns.timestamps()[a].cmp(&columns.timestamps()[b]));
-        order.then(a.cmp(&b)).is_gt()
+    // Rows by the row that stands for their text, which is one of them.
+    let mut same: Vec<(u32, u32)> = columns.repeats().map(|(row, first)| (first, row)).collect();
+    let firsts = same.iter().map(|(first, _)| (*first, *first));
+    same.extend(firsts.collect::<Vec<_>>());
+    same.sort_unstable();
+    same.dedup();
+
+    let is_better = |a: &usize, b: &usize| {
+        let order = is_pinned(*a)
+            .cmp(&is_pinned(*b))
+            .then(scores[*a].total_cmp(&scores[*b]))
+            .then(columns.timestamps()[*a].cmp(&columns.timestamps()[*b]));
+        order.then(a.cmp(b))
     };
-    let mut best: HashTable<usize> = HashTable::new();
-    let candidates: Vec<_> = (0..columns.len()).filter(|&row| is_candidate(row)).collect();
-    for &row in &candidates {
-        let entry = best.entry(
-            hasher.hash_one(key(row)),
-            |&other| key(other) == key(row),
-            |&other| hasher.hash_one(key(other)),
-        );
-        match entry {
-            Entry::Occupied(mut kept) => {
-                if better(row, *kept.get()) {
-                    *kept.get_mut() = row;
-                }
-            }
-            Entry::Vacant(free) => {
-                free.insert(row);
-            }
-        }
+    let mut found = Vec::new();
+    for copies in same.chunk_by(|a, b| a.0 == b.0) {
+        let rows = copies.iter().map(|(_, row)| *row as usize).filter(|row| is_candidate(*row));
+        let Some(best) = rows.clone().max_by(is_better) else { continue };
+        found.extend(rows.filter(|row| *row != best && !is_pinned(*row)).map(|row| (row, best)));
     }
-    let copy_of = |row: usize| {
-        let found = best.find(hasher.hash_one(key(row)), |&other| key(other) == key(row));
-        found.copied().unwrap_or(row)
-    };
-    let dropped = candidates.iter().filter(|&&row| !is_pinned(row));
-    dropped.map(|&row| (row, copy_of(row))).filter(|(row, copy)| row != copy).collect()
+    found
 }

@@ -48,3 +48,24 @@ impl Kind {
         matches!(self, Self::Memory | Self::Knowledge)
     }
 }
+
+/// A set of types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kinds(u8);
+
+impl Kinds {
+    /// Every type.
+    pub const ALL: Self = Self(0b11_1111);
+
+    /// The set of these types.
+    #[must_use]
+    pub fn of(kinds: impl IntoIterator<Item = Kind>) -> Self {
+        Self(kinds.into_iter().fold(0, |set, kind| set | 1 << kind as u8))
+    }
+
+    /// Whether the set holds that type.
+    #[must_use]
+    pub fn holds(self, kind: Kind) -> bool {
+        self.0 & 1 << kind as u8 != 0
+    }
+}

@@ -7,15 +7,19 @@
 pub mod columns;
 pub mod cost;
 pub mod count;
-mod dedup;
+pub mod decay;
+pub mod dedup;
 pub mod error;
 pub mod kind;
+pub mod lexical;
 pub mod limits;
 pub mod policy;
 pub mod provider;
 pub mod prune;
 pub mod render;
+pub mod score;
 pub mod selection;
+mod twin;
 mod unit;
 
 pub use unit::Broken;

@@ -1,6 +1,9 @@
-//! What to keep first, as data.
+//! How to choose, as data.
 
-/// The order in which blocks that are not pinned are taken.
+use crate::decay::Decay;
+use crate::kind::Kinds;
+
+/// The order in which the units of a tier are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// Best score first; of equal scores the newer.
@@ -18,15 +21,78 @@ pub enum Duplicates {
     Drop,
 }
 
-/// How the kernel chooses.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Policy {
-    /// Which blocks are taken first.
+/// What references tie together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum References {
+    /// Results to their calls, and nothing else.
+    Results,
+    /// Every block to all that it references.
+    Require,
+}
+
+/// Units that are taken in one order, up to a share of the budget.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tier {
+    /// Shown in the reason `share:<name>`.
+    pub name: String,
+    /// A unit is in the tier when the type of its first block is one of these.
+    pub kinds: Kinds,
+    /// Which units are taken first.
     pub order: Order,
+    /// Share of the available tokens that may be used when this tier is full, those before it included: what they
+    /// leave is this one's.
+    pub share: f64,
+}
+
+impl Tier {
+    /// Tokens that may be used when the tier is full.
+    #[must_use]
+    pub fn limit(&self, available: u64) -> u64 {
+        if self.share >= 1.0 {
+            return available;
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of at most 2**53 tokens, rounded down"
+        )]
+        let limit = (available as f64 * self.share) as u64;
+        limit
+    }
+}
+
+/// How the kernel chooses.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// One after the other, until the budget is full.
+    pub tiers: Vec<Tier>,
     /// Base score below which a unit that is not pinned is left out.
     pub threshold: f64,
     /// What happens to equal texts.
     pub duplicates: Duplicates,
+    /// What is tied together.
+    pub references: References,
+    /// How scores fall with age; `None` where they do not.
+    pub decay: Option<Decay>,
+    /// What is added to the score of the newest turn, less for the turns before it.
+    pub recency: f64,
+}
+
+impl Default for Policy {
+    /// Best score first, whatever the type.
+    fn default() -> Self {
+        let all =
+            Tier { name: "all".to_owned(), kinds: Kinds::ALL, order: Order::Score, share: 1.0 };
+        Self {
+            tiers: vec![all],
+            threshold: 0.0,
+            duplicates: Duplicates::Drop,
+            references: References::Results,
+            decay: None,
+            recency: 0.0,
+        }
+    }
 }
 
 impl Order {
@@ -48,6 +114,18 @@ impl Duplicates {
         match name {
             "keep" => Some(Self::Keep),
             "drop" => Some(Self::Drop),
+            _ => None,
+        }
+    }
+}
+
+impl References {
+    /// The choice of that name in the Python API.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "results" => Some(Self::Results),
+            "require" => Some(Self::Require),
             _ => None,
         }
     }

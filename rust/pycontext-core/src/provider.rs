@@ -17,7 +17,7 @@ const IMAGE_TOKENS: u32 = 1_445;
 const LOW_DETAIL_IMAGE_TOKENS: u32 = 85;
 
 /// One tool call, as the model wrote it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Call {
     /// Name of the tool.
     pub name: String,

@@ -1,8 +1,12 @@
 //! What the kernel chose, with a reason for every block.
 
+use std::sync::Arc;
+
 use crate::columns::Columns;
+use crate::cost::Cost;
 use crate::error::Fault;
-use crate::unit::Broken;
+use crate::policy::Policy;
+use crate::unit::{Broken, Units};
 
 /// Why a block is pinned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,36 +29,55 @@ pub enum Reason {
     /// Chosen.
     Kept,
     /// It did not fit into so many tokens that were left.
-    Budget(u64),
+    Budget(u32),
+    /// It would have fitted, but not into the share of that tier, which had so many tokens left.
+    Share(u8, u32),
     /// Its base score is below the threshold.
     BelowThreshold,
     /// The same text as that row, which stays.
     Duplicate(u32),
     /// It belongs to the unit of that row, which has the reason.
     Unit(u32),
-    /// A result without a call, or a call without its results.
+    /// A result without a call, a call without its results, or a block without what it requires.
     Orphan(Broken),
 }
 
 impl Reason {
+    /// The stable codes that receipts carry.
+    pub const CODES: [&str; 8] =
+        ["pinned", "kept", "budget", "share", "below_threshold", "duplicate", "unit", "orphan"];
+
+    /// Its place among the codes.
+    #[must_use]
+    pub fn number(self) -> usize {
+        match self {
+            Self::Pinned(_) => 0,
+            Self::Kept => 1,
+            Self::Budget(_) => 2,
+            Self::Share(..) => 3,
+            Self::BelowThreshold => 4,
+            Self::Duplicate(_) => 5,
+            Self::Unit(_) => 6,
+            Self::Orphan(_) => 7,
+        }
+    }
+
     /// The stable code that receipts carry.
     #[must_use]
     pub fn code(self) -> &'static str {
-        match self {
-            Self::Pinned(_) => "pinned",
-            Self::Kept => "kept",
-            Self::Budget(_) => "budget",
-            Self::BelowThreshold => "below_threshold",
-            Self::Duplicate(_) => "duplicate",
-            Self::Unit(_) => "unit",
-            Self::Orphan(_) => "orphan",
-        }
+        Self::CODES[self.number()]
     }
 
     /// Whether the block stays.
     #[must_use]
     pub fn is_kept(self) -> bool {
         matches!(self, Self::Pinned(_) | Self::Kept)
+    }
+
+    /// Whether the block would stay if there were room.
+    #[must_use]
+    pub fn is_want_of_room(self) -> bool {
+        matches!(self, Self::Budget(_) | Self::Share(..))
     }
 
     /// The row that the reason points to.
@@ -70,6 +93,8 @@ impl Reason {
 /// The result of one run of the kernel.
 #[derive(Debug, Clone)]
 pub struct Selection {
+    /// How it was chosen.
+    pub policy: Arc<Policy>,
     /// Rows that stay, in their original order.
     pub kept: Vec<u32>,
     /// One reason a row.
@@ -80,14 +105,21 @@ pub struct Selection {
     pub available: u64,
     /// Whether nothing was estimated.
     pub is_exact: bool,
-    /// Effective score of the unit, by row.
-    pub scores: Vec<f64>,
-    /// Tokens as rendered, by row.
-    pub costs: Vec<u32>,
-    /// Tokens of the unit as rendered, by row.
-    pub unit_costs: Vec<u64>,
-    /// Base score below which units were left out.
-    pub threshold: f64,
+    /// Effective scores by row, where they are not the base scores.
+    pub scores: Option<Vec<f64>>,
+    /// What lives or dies together.
+    pub units: Units,
+}
+
+/// A selection with what it was made from, to say what decided.
+#[derive(Debug, Clone, Copy)]
+pub struct Receipt<'a, T> {
+    /// What was chosen.
+    pub selection: &'a Selection,
+    /// The blocks.
+    pub columns: &'a Columns<T>,
+    /// Their costs, one a row.
+    pub costs: &'a [Cost],
 }
 
 impl Selection {
@@ -101,19 +133,25 @@ impl Selection {
         };
         self.reasons.iter().enumerate().filter_map(copy_of)
     }
+}
 
-    /// What the reason of `row` says besides its code: an id, or the numbers.
+impl<T: AsRef<str>> Receipt<'_, T> {
+    /// What the reason of `row` says besides its code: an id, the name of a tier, or the numbers.
     #[must_use]
-    pub fn detail<T: AsRef<str>>(&self, columns: &Columns<T>, row: usize) -> String {
-        match self.reasons[row] {
-            Reason::Duplicate(other) | Reason::Unit(other) => {
-                columns.ids()[other as usize].as_ref().to_owned()
-            }
-            Reason::Budget(left) => format!("needs {} of {left} left", self.unit_costs[row]),
-            Reason::BelowThreshold => {
-                format!("score {} below {}", columns.scores()[row], self.threshold)
-            }
+    pub fn detail(&self, row: usize) -> String {
+        match self.selection.reasons[row] {
+            Reason::Duplicate(other) | Reason::Unit(other) => self.id(other).to_owned(),
+            Reason::Budget(left) => format!("needs {} of {left} left", self.unit_cost(row)),
+            Reason::Share(tier, _) => self.tier(tier).to_owned(),
+            Reason::BelowThreshold => format!(
+                "score {} below {}",
+                self.columns.scores()[row],
+                self.selection.policy.threshold
+            ),
             Reason::Orphan(Broken::NoCall) => "the call is not in the input".to_owned(),
+            Reason::Orphan(Broken::NoReference) => {
+                "a block that it requires is not in the input".to_owned()
+            }
             Reason::Orphan(Broken::NoResult(calls, results)) => {
                 format!("{results} of {calls} results are in the input")
             }
@@ -126,22 +164,22 @@ impl Selection {
     ///
     /// # Errors
     /// There is no such block.
-    pub fn explain<T: AsRef<str>>(&self, columns: &Columns<T>, id: &str) -> Result<String, Fault> {
-        let row = columns
+    pub fn explain(&self, id: &str) -> Result<String, Fault> {
+        let row = self
+            .columns
             .find(id)
-            .filter(|&row| row < self.reasons.len())
+            .filter(|&row| row < self.selection.reasons.len())
             .ok_or_else(|| Fault::new("id", &format!("'{id}'"), "is not among the blocks"))?;
-        let kind = columns.kinds()[row].name();
-        let cost = self.costs[row];
-        let available = self.available;
-        let whole = if self.unit_costs[row] == u64::from(cost) {
-            String::new()
-        } else {
-            format!(", {} with its unit", self.unit_costs[row])
+        let kind = self.columns.kinds()[row].name();
+        let cost = self.costs[row].tokens;
+        let available = self.selection.available;
+        let whole = match self.unit_cost(row) {
+            unit_cost if unit_cost == u64::from(cost) => String::new(),
+            unit_cost => format!(", {unit_cost} with its unit"),
         };
-        let score = self.scores[row];
+        let score = self.unit_score(row);
         let start = format!("{kind} block '{id}' ({cost} tokens{whole})");
-        Ok(match self.reasons[row] {
+        Ok(match self.selection.reasons[row] {
             Reason::Pinned(pin) => format!("{start} stays: {}.", pin_name(pin)),
             Reason::Kept => format!(
                 "{start} stays: with a score of {score:.3} it fitted into the {available} tokens available."
@@ -149,18 +187,19 @@ impl Selection {
             Reason::Budget(left) => format!(
                 "{start} falls: when its turn came with a score of {score:.3}, {left} of {available} tokens were left."
             ),
-            Reason::BelowThreshold => format!(
-                "{start} falls: its score of {} is below the threshold of {}.",
-                columns.scores()[row],
-                self.threshold
+            Reason::Share(tier, left) => format!(
+                "{start} falls: when its turn came with a score of {score:.3}, {left} tokens were left of the share of {}.",
+                self.tier(tier)
             ),
+            Reason::BelowThreshold | Reason::Orphan(_) => {
+                format!("{start} falls: {}.", self.why(row))
+            }
             Reason::Duplicate(copy) => {
-                let copy = copy as usize;
-                let id = columns.ids()[copy].as_ref();
-                if self.reasons[copy].is_kept() {
+                let id = self.id(copy);
+                if self.selection.reasons[copy as usize].is_kept() {
                     format!("{start} falls: block '{id}' says the same and stays.")
                 } else {
-                    let why = self.detail_of_head(columns, copy);
+                    let why = self.why_of_other(copy as usize);
                     format!(
                         "{start} falls: block '{id}' says the same and is the better copy, which falls as well: {why}."
                     )
@@ -168,20 +207,48 @@ impl Selection {
             }
             Reason::Unit(head) => format!(
                 "{start} falls with block '{}', which it belongs to: {}.",
-                columns.ids()[head as usize].as_ref(),
-                self.detail_of_head(columns, head as usize)
+                self.id(head),
+                self.why_of_other(head as usize)
             ),
-            Reason::Orphan(_) => {
-                format!("{start} falls: {}.", self.detail(columns, row))
-            }
         })
     }
 
-    fn detail_of_head<T: AsRef<str>>(&self, columns: &Columns<T>, head: usize) -> String {
-        match self.reasons[head] {
-            Reason::Unit(_) => "unit".to_owned(),
-            other => format!("{}, {}", other.code(), self.detail(columns, head)),
+    /// Why a row falls that neither room nor another row decides about.
+    fn why(&self, row: usize) -> String {
+        match self.selection.reasons[row] {
+            Reason::BelowThreshold => format!(
+                "its score of {} is below the threshold of {}",
+                self.columns.scores()[row],
+                self.selection.policy.threshold
+            ),
+            _ => self.detail(row),
         }
+    }
+
+    fn why_of_other(&self, row: usize) -> String {
+        match self.selection.reasons[row] {
+            Reason::Unit(_) => "unit".to_owned(),
+            other => format!("{}, {}", other.code(), self.detail(row)),
+        }
+    }
+
+    fn id(&self, row: u32) -> &str {
+        self.columns.ids()[row as usize].as_ref()
+    }
+
+    fn tier(&self, number: u8) -> &str {
+        self.selection.policy.tiers.get(usize::from(number)).map_or("", |tier| &tier.name)
+    }
+
+    fn unit_cost(&self, row: usize) -> u64 {
+        let rows = self.selection.units.rows(row).into_iter();
+        rows.map(|row| u64::from(self.costs[row].tokens)).sum()
+    }
+
+    fn unit_score(&self, row: usize) -> f64 {
+        let scores = self.selection.scores.as_deref().unwrap_or(self.columns.scores());
+        let rows = self.selection.units.rows(row).into_iter();
+        rows.map(|row| scores[row]).fold(0.0, f64::max)
     }
 }
 

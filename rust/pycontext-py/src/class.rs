@@ -27,6 +27,15 @@ pub fn kinds(py: Python<'_>) -> PyResult<&Vec<Py<PyAny>>> {
     })
 }
 
+/// The members of `Reason` by their codes, in the order of `codes`.
+pub fn reasons<'py>(py: Python<'py>, codes: &[&str]) -> PyResult<&'py Vec<Py<PyAny>>> {
+    static MEMBERS: PyOnceLock<Vec<Py<PyAny>>> = PyOnceLock::new();
+    MEMBERS.get_or_try_init(py, || {
+        let enumeration = py.import("pycontext.selection")?.getattr("Reason")?;
+        codes.iter().map(|code| enumeration.call1((*code,)).map(Bound::unbind)).collect()
+    })
+}
+
 /// `ValidationError`.
 pub fn validation_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();

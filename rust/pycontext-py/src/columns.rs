@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use numpy::PyArray1;
+use pycontext_core::cost::Render;
 use pycontext_core::count::{Counter, Encoding};
+use pycontext_core::dedup::redundant;
 use pycontext_core::error::Fault;
 use pycontext_core::kind::Kind;
 use pyo3::exceptions::PyIndexError;
@@ -14,10 +15,12 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyList, PyTuple};
 
+use crate::batch;
 use crate::block::{Fields, RawFields, placed, read};
 use crate::count;
 use crate::error::{raise, refuse};
 use crate::field::backed;
+use crate::state::State;
 use crate::table::Table;
 
 /// Blocks as columns; `BlockSet` of the package is the face of it.
@@ -27,8 +30,7 @@ use crate::table::Table;
 #[derive(Debug)]
 #[pyclass(frozen, module = "pycontext._core")]
 pub struct Columns {
-    /// Shared with selections; copied on the first write while one is alive.
-    table: Mutex<Arc<Table>>,
+    state: Mutex<State>,
     /// `None` when a plug-in counts: then the counts come with the blocks.
     pub encoding: Option<Encoding>,
     /// Name of the counter: its own counts are believed.
@@ -36,17 +38,38 @@ pub struct Columns {
 }
 
 impl Columns {
-    /// The table, for as long as the guard lives.
-    pub fn lock(&self, py: Python<'_>) -> MutexGuard<'_, Arc<Table>> {
+    /// The blocks, for as long as the guard lives.
+    pub fn lock(&self, py: Python<'_>) -> MutexGuard<'_, State> {
         // A poisoned lock means a panic between two writes, which the core does not do: go on with what there is.
-        let locked = self.table.lock_py_attached(py);
+        let locked = self.state.lock_py_attached(py);
         locked.unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The table as it is now. Python objects are made from this and never under the lock: to make one may start the
     /// garbage collector, which may run a `__del__` that asks this very set.
     pub fn table(&self, py: Python<'_>) -> Arc<Table> {
-        Arc::clone(&self.lock(py))
+        Arc::clone(&self.lock(py).table)
+    }
+
+    /// The table as it is now, with its costs of a rendering, and how well each row matches a query.
+    pub fn ready(
+        &self,
+        py: Python<'_>,
+        render: Option<Render>,
+        query: Option<&str>,
+    ) -> Result<(Arc<Table>, Option<Vec<f64>>), Fault> {
+        let mut state = self.lock(py);
+        if let Some(render) = render.filter(|render| !state.table.columns.has_costs(*render)) {
+            let rule = || format!("of {} are not counted", render.name());
+            let encoding = self.encoding.ok_or_else(|| Fault::new("costs", "", rule()))?;
+            let columns = &mut state.change().columns;
+            py.detach(|| columns.fill_costs(render, &encoding));
+        }
+        let matches = query.map(|query| {
+            let state = &mut *state;
+            py.detach(|| state.matches(query))
+        });
+        Ok((Arc::clone(&state.table), matches))
     }
 
     /// Tokens of blocks: what they say themselves, where that can be believed, else counted; `plugged` has the
@@ -84,17 +107,17 @@ impl Columns {
     #[new]
     fn new(encoding: Option<Bound<'_, PyAny>>, counter: String) -> PyResult<Self> {
         let encoding = encoding.map(|name| count::encoding(&name)).transpose()?;
-        Ok(Self { table: Mutex::default(), encoding, counter })
+        Ok(Self { state: Mutex::default(), encoding, counter })
     }
 
     /// Columns of their own with the same blocks, which are copied when one of the two is first written to.
     fn snapshot(&self, py: Python<'_>) -> Self {
-        let table = Mutex::new(self.table(py));
-        Self { table, encoding: self.encoding, counter: self.counter.clone() }
+        let state = Mutex::new(State::of(self.table(py)));
+        Self { state, encoding: self.encoding, counter: self.counter.clone() }
     }
 
     fn __len__(&self, py: Python<'_>) -> usize {
-        self.lock(py).columns.len()
+        self.lock(py).table.columns.len()
     }
 
     /// Append one block given by its fields.
@@ -125,7 +148,7 @@ impl Columns {
         let checked = fields.check()?.map_err(failed)?;
         let tokens = self.tokens(py, slice::from_ref(&checked), None)?[0];
         let (row, metadata) = checked.into_row(tokens);
-        let added = Arc::make_mut(&mut self.lock(py)).push(row, metadata);
+        let added = self.lock(py).change().push(row, metadata);
         added.map_err(failed)
     }
 
@@ -138,8 +161,38 @@ impl Columns {
         let tokens = self.tokens(py, &fields, counts.as_deref())?;
         let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
         let (rows, metadata) = rows.unzip();
-        let added = Arc::make_mut(&mut self.lock(py)).extend(rows, metadata);
+        let added = self.lock(py).change().extend(rows, metadata);
         added.map_err(|(i, fault)| raise(py, &fault.at(Some(i), None)))
+    }
+
+    /// Append blocks given by their columns, all or none; `ids` are `b0`, `b1`, ... after the blocks that there are,
+    /// where there are none.
+    #[expect(clippy::too_many_arguments, reason = "the columns of a set")]
+    fn extend_columns(
+        &self,
+        contents: &Bound<'_, PyList>,
+        types: &Bound<'_, PyList>,
+        scores: Vec<f64>,
+        timestamps: Vec<i64>,
+        ids: Option<&Bound<'_, PyList>>,
+        counts: Option<Vec<u32>>,
+        references: Option<&Bound<'_, PyList>>,
+    ) -> PyResult<()> {
+        let py = contents.py();
+        let columns =
+            batch::Columns { contents, types, scores, timestamps, ids, counts, references };
+        let failed = |(row, fault): (usize, Fault)| raise(py, &fault.at(Some(row), None));
+        let fields = columns.read(py, self.table(py).columns.len())?.map_err(failed)?;
+        let tokens = self.tokens(py, &fields, None)?;
+        let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
+        let (rows, metadata) = rows.unzip();
+        self.lock(py).change().extend(rows, metadata).map_err(failed)
+    }
+
+    /// Rows that say what a better one says, with the row of that one.
+    fn duplicates(&self, py: Python<'_>) -> Vec<(usize, usize)> {
+        let table = self.table(py);
+        py.detach(|| redundant(&table.columns))
     }
 
     /// The fields of a block in the order of `ContextBlock`, the type by its number.
@@ -165,7 +218,7 @@ impl Columns {
         drop(table);
         let id = fields.id.clone();
         let (new, metadata) = fields.into_row(tokens);
-        let set = Arc::make_mut(&mut self.lock(py)).set(row, new, metadata);
+        let set = self.lock(py).set(row, new, metadata);
         set.map_err(|fault| raise(py, &fault.at(None, Some(&id))))?;
         Ok(true)
     }
@@ -175,39 +228,24 @@ impl Columns {
         if keep.len() != self.table(py).columns.len() {
             return Err(PyIndexError::new_err("one flag a block"));
         }
-        Arc::make_mut(&mut self.lock(py)).retain(&keep);
+        self.lock(py).retain(&keep);
         Ok(())
     }
 
     /// Let references name other blocks: ids to the ids that take their place.
     fn rename_references(&self, py: Python<'_>, names: HashMap<PyBackedStr, PyBackedStr>) {
-        Arc::make_mut(&mut self.lock(py)).columns.rename_references(&names);
+        self.lock(py).change().columns.rename_references(&names);
     }
 
     /// The row of that id, or None, also for what cannot be an id.
     fn find(&self, id: &Bound<'_, PyAny>) -> Option<usize> {
         let id = backed(id, "id").ok().map(|text| (id.py(), text));
-        id.and_then(|(py, id)| self.lock(py).columns.find(&id))
-    }
-
-    /// Ids in order.
-    fn ids(&self, py: Python<'_>) -> Vec<PyBackedStr> {
-        self.table(py).columns.ids().to_vec()
-    }
-
-    /// Base scores, a copy.
-    fn scores<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<f64>> {
-        PyArray1::from_slice(py, self.table(py).columns.scores())
-    }
-
-    /// Tokens of the contents alone, a copy.
-    fn token_counts<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<u32>> {
-        PyArray1::from_slice(py, self.table(py).columns.tokens())
+        id.and_then(|(py, id)| self.lock(py).table.columns.find(&id))
     }
 
     /// Tokens of the contents by type, in the order of the types' numbers.
     fn type_tokens(&self, py: Python<'_>) -> [u64; Kind::ALL.len()] {
-        self.lock(py).columns.type_tokens()
+        self.lock(py).table.columns.type_tokens()
     }
 }
 

@@ -5,14 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use pycontext_core::cost::Render;
-use pycontext_core::error::Fault;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 
 use crate::columns::Columns;
 use crate::error::refuse;
 use crate::field::one_of;
-use crate::table::Table;
 
 /// The rendering of that name.
 pub fn render(name: &Bound<'_, PyAny>) -> PyResult<Render> {
@@ -24,30 +22,17 @@ pub fn render(name: &Bound<'_, PyAny>) -> PyResult<Render> {
 #[pyfunction]
 pub fn fill_costs(py: Python<'_>, columns: &Columns, render: &Bound<'_, PyAny>) -> PyResult<()> {
     let render = self::render(render)?;
-    let mut guard = columns.lock(py);
-    if let Some(encoding) = columns.encoding
-        && !guard.columns.has_costs(render)
-    {
-        let table = Arc::make_mut(&mut guard);
-        py.detach(|| table.columns.fill_costs(render, &encoding));
-    }
-    Ok(())
-}
-
-/// The table of `columns`, whose costs of `render` must be known.
-pub fn with_costs(py: Python<'_>, columns: &Columns, render: Render) -> PyResult<Arc<Table>> {
-    let table = columns.table(py);
-    if table.columns.has_costs(render) {
-        return Ok(table);
-    }
-    Err(refuse(py, Fault::new("costs", "", format!("of {} are not counted", render.name()))))
+    let ready = columns.ready(py, Some(render), None);
+    ready.map(drop).map_err(|fault| refuse(py, fault))
 }
 
 /// Tokens of the whole set as rendered; `fill_costs` or `set_counts` comes first.
 #[pyfunction]
 pub fn total_cost(py: Python<'_>, columns: &Columns, render: &Bound<'_, PyAny>) -> PyResult<u64> {
     let render = self::render(render)?;
-    Ok(with_costs(py, columns, render)?.columns.total_cost(render))
+    let ready = columns.ready(py, Some(render), None);
+    let (table, _) = ready.map_err(|fault| refuse(py, fault))?;
+    Ok(table.columns.total_cost(render))
 }
 
 /// Texts that a plug-in has to count before the costs of `render` are known.
@@ -63,7 +48,7 @@ pub fn uncounted(
         0
     };
     let render = self::render(render)?;
-    columns.lock(py).columns.ask_uncounted(render, &ask);
+    columns.lock(py).table.columns.ask_uncounted(render, &ask);
     Ok(asked.into_inner())
 }
 
@@ -78,6 +63,6 @@ pub fn set_counts(
     let render = self::render(render)?;
     let look_up = |text: &str| counts.get(text).copied().unwrap_or(u32::MAX);
     let mut guard = columns.lock(py);
-    Arc::make_mut(&mut guard).columns.fill_costs(render, &look_up);
+    Arc::make_mut(&mut guard.table).columns.fill_costs(render, &look_up);
     Ok(())
 }

@@ -2,6 +2,8 @@
 
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands extracted arguments over by value")]
 
+mod arrays;
+mod batch;
 mod block;
 mod class;
 mod columns;
@@ -9,8 +11,10 @@ mod cost;
 mod count;
 mod error;
 mod field;
+mod policy;
 mod prune;
 mod selection;
+mod state;
 mod table;
 mod text;
 
@@ -20,6 +24,10 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _core {
     #[pymodule_export]
+    use super::arrays::{
+        effective_scores, matches, scores, set_scores, timestamps, token_counts, types,
+    };
+    #[pymodule_export]
     use super::block::{check_block, check_id};
     #[pymodule_export]
     use super::columns::Columns;
@@ -27,6 +35,8 @@ mod _core {
     use super::cost::{fill_costs, set_counts, total_cost, uncounted};
     #[pymodule_export]
     use super::count::{count_tokens, count_tokens_batch, vocabulary};
+    #[pymodule_export]
+    use super::policy::Policy;
     #[pymodule_export]
     use super::prune::prune;
     #[pymodule_export]

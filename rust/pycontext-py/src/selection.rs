@@ -4,47 +4,88 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use numpy::PyArray1;
+use pycontext_core::cost::{Cost, Render};
+use pycontext_core::kind::Kind;
 use pycontext_core::render::{SEPARATOR, body, escape, header};
-use pycontext_core::selection::Selection as Chosen;
+use pycontext_core::selection::{Reason, Receipt, Selection as Chosen};
 use pyo3::exceptions::PyIndexError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyList, PyTuple};
 
+use crate::class;
 use crate::error::refuse;
 use crate::field::backed;
 use crate::table::Table;
 
-/// What stays and why; later changes of the set do not reach it.
+/// What stays and why; later changes of the set do not reach it, and nothing is built before somebody asks.
 #[derive(Debug)]
 #[pyclass(frozen, module = "pycontext._core")]
 pub struct Selection {
     table: Arc<Table>,
     chosen: Chosen,
+    costs: Priced,
+}
+
+/// Where the costs of the blocks are.
+#[derive(Debug)]
+pub enum Priced {
+    /// In the table, for that rendering.
+    As(Render),
+    /// Here: a formatter gave them.
+    Given(Vec<Cost>),
 }
 
 impl Selection {
     /// A selection over the table it was made from.
-    pub fn new(table: Arc<Table>, chosen: Chosen) -> Self {
-        Self { table, chosen }
+    pub fn new(table: Arc<Table>, chosen: Chosen, costs: Priced) -> Self {
+        Self { table, chosen, costs }
+    }
+
+    fn receipt(&self) -> Receipt<'_, PyBackedStr> {
+        let costs = match &self.costs {
+            Priced::As(render) => self.table.columns.costs(*render).rows,
+            Priced::Given(costs) => costs,
+        };
+        Receipt { selection: &self.chosen, columns: &self.table.columns, costs }
+    }
+
+    fn kept(&self) -> impl Iterator<Item = usize> {
+        self.chosen.kept.iter().map(|row| *row as usize)
     }
 }
 
 #[pymethods]
 impl Selection {
     /// Rows that stay, in order.
-    fn rows(&self) -> Vec<u32> {
-        self.chosen.kept.clone()
+    fn rows(&self) -> &[u32] {
+        &self.chosen.kept
     }
 
     /// Rows that stay, in order, as an array.
     fn indices<'py>(&self, py: Python<'py>) -> Bound<'py, PyArray1<i64>> {
-        PyArray1::from_iter(py, self.chosen.kept.iter().map(|row| i64::from(*row)))
+        let rows = self.chosen.kept.iter().map(|row| i64::from(*row));
+        PyArray1::from_vec(py, rows.collect())
     }
 
-    /// Ids of all blocks, in order.
-    fn ids(&self) -> Vec<PyBackedStr> {
-        self.table.columns.ids().to_vec()
+    /// Ids of the blocks that stay, in order.
+    fn kept_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let ids = self.table.columns.ids();
+        let rows = self.chosen.kept.iter();
+        PyList::new(py, rows.map(|row| ids[*row as usize].as_py_str()))
+    }
+
+    /// Ids of the blocks that fall, in order.
+    fn dropped_ids(&self) -> Vec<&PyBackedStr> {
+        let ids = self.table.columns.ids();
+        let fell = |(id, reason): (_, &Reason)| (!reason.is_kept()).then_some(id);
+        ids.iter().zip(&self.chosen.reasons).filter_map(fell).collect()
+    }
+
+    /// Number of blocks there were.
+    fn __len__(&self) -> usize {
+        self.chosen.reasons.len()
     }
 
     /// Tokens of what stays, as rendered.
@@ -65,16 +106,23 @@ impl Selection {
         self.chosen.is_exact
     }
 
-    /// Reason and detail of every block, in order.
-    fn reasons(&self) -> Vec<(&'static str, String)> {
-        let detail = |row| self.chosen.detail(&self.table.columns, row);
-        let reasons = self.chosen.reasons.iter().enumerate();
-        reasons.map(|(row, reason)| (reason.code(), detail(row))).collect()
+    /// The reason of every block, in order: members of `Reason`.
+    fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let members = class::reasons(py, &Reason::CODES)?;
+        PyList::new(py, self.chosen.reasons.iter().map(|reason| &members[reason.number()]))
     }
 
-    /// Tokens of every block as rendered, in order.
-    fn costs(&self) -> Vec<u32> {
-        self.chosen.costs.clone()
+    /// Id, reason, detail and tokens of every block, or of those that fall, in order.
+    fn entries(&self, py: Python<'_>, fell_only: bool) -> PyResult<Vec<Entry<'_>>> {
+        let members = class::reasons(py, &Reason::CODES)?;
+        let receipt = self.receipt();
+        let rows = (0..receipt.costs.len()).zip(&self.chosen.reasons);
+        let shown = rows.filter(|(_, reason)| !(fell_only && reason.is_kept()));
+        let entry = |(row, reason): (usize, &Reason)| {
+            let member = members[reason.number()].clone_ref(py);
+            (&self.table.columns.ids()[row], member, receipt.detail(row), receipt.costs[row].tokens)
+        };
+        Ok(shown.map(entry).collect())
     }
 
     /// Ids of duplicates that fell while the copy stays, and the id of that copy.
@@ -86,8 +134,7 @@ impl Selection {
 
     /// One sentence about the block of that id.
     fn explain(&self, id: &Bound<'_, PyAny>) -> PyResult<String> {
-        let sentence =
-            backed(id, "id").and_then(|id| self.chosen.explain(&self.table.columns, &id));
+        let sentence = backed(id, "id").and_then(|id| self.receipt().explain(&id));
         sentence.map_err(|fault| refuse(id.py(), fault))
     }
 
@@ -100,11 +147,41 @@ impl Selection {
         }
     }
 
+    /// What stays as `OpenAI` chat messages; None for a message that has fields of its own in the metadata.
+    fn messages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+        let columns = &self.table.columns;
+        let out = PyList::empty(py);
+        for row in self.kept() {
+            if columns.provider(row).is_some() {
+                out.append(py.None())?;
+                continue;
+            }
+            let message = PyDict::new(py);
+            let kind = columns.kinds()[row];
+            let role = match kind {
+                Kind::System => intern!(py, "system"),
+                Kind::Agent => intern!(py, "assistant"),
+                // No role of the API fits the others: they come from the user, under a header.
+                _ => intern!(py, "user"),
+            };
+            message.set_item(intern!(py, "role"), role)?;
+            let content = &columns.contents()[row];
+            if kind.is_fact() || kind == Kind::Tool {
+                let text = [header(kind), &escape(content)].concat();
+                message.set_item(intern!(py, "content"), text)?;
+            } else {
+                message.set_item(intern!(py, "content"), content.as_py_str())?;
+            }
+            out.append(message)?;
+        }
+        Ok(out)
+    }
+
     /// What stays in the text form.
     fn text(&self) -> String {
         let columns = &self.table.columns;
         let mut out = String::new();
-        for row in self.chosen.kept.iter().map(|row| *row as usize) {
+        for row in self.kept() {
             if !out.is_empty() {
                 out.push_str(SEPARATOR);
             }
@@ -114,3 +191,6 @@ impl Selection {
         out
     }
 }
+
+/// Id, reason, detail and tokens of a block.
+type Entry<'a> = (&'a PyBackedStr, Py<PyAny>, String, u32);

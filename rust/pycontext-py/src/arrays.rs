@@ -1,0 +1,86 @@
+//! Columns as `NumPy` arrays.
+
+use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
+use pycontext_core::decay::Decay;
+use pyo3::prelude::*;
+
+use crate::columns::Columns;
+use crate::error::{raise, refuse};
+use crate::field::backed;
+
+/// Base scores, a copy.
+#[pyfunction]
+pub fn scores<'py>(py: Python<'py>, columns: &Columns) -> Bound<'py, PyArray1<f64>> {
+    sealed(PyArray1::from_slice(py, columns.table(py).columns.scores()))
+}
+
+/// Tokens of the contents alone, a copy.
+#[pyfunction]
+pub fn token_counts<'py>(py: Python<'py>, columns: &Columns) -> Bound<'py, PyArray1<u32>> {
+    sealed(PyArray1::from_slice(py, columns.table(py).columns.tokens()))
+}
+
+/// Milliseconds since the epoch, a copy.
+#[pyfunction]
+pub fn timestamps<'py>(py: Python<'py>, columns: &Columns) -> Bound<'py, PyArray1<i64>> {
+    sealed(PyArray1::from_slice(py, columns.table(py).columns.timestamps()))
+}
+
+/// Types by their numbers, a copy.
+#[pyfunction]
+pub fn types<'py>(py: Python<'py>, columns: &Columns) -> Bound<'py, PyArray1<u8>> {
+    let table = columns.table(py);
+    sealed(PyArray1::from_iter(py, table.columns.kinds().iter().map(|kind| *kind as u8)))
+}
+
+/// How well each block matches a query by its words, from 0 to 1.
+#[pyfunction]
+pub fn matches<'py>(
+    columns: &Columns,
+    query: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyArray1<f64>>> {
+    let py = query.py();
+    let refused = |fault| refuse(py, fault);
+    let query = backed(query, "query").map_err(refused)?;
+    let (_, found) = columns.ready(py, None, Some(&query)).map_err(refused)?;
+    Ok(PyArray1::from_vec(py, found.unwrap_or_default()))
+}
+
+/// Put base scores in the place of all, or change nothing.
+#[pyfunction]
+pub fn set_scores(
+    py: Python<'_>,
+    columns: &Columns,
+    scores: PyReadonlyArray1<'_, f64>,
+) -> PyResult<()> {
+    let scores = scores.as_array().to_vec();
+    let set = columns.lock(py).change().columns.set_scores(scores);
+    set.map_err(|(row, fault)| raise(py, &fault.at(row, None)))
+}
+
+/// Scores at `now` when each falls by a factor in a minute, down to a floor; SYSTEM blocks keep theirs.
+#[pyfunction]
+pub fn effective_scores<'py>(
+    py: Python<'py>,
+    columns: &Columns,
+    factor_per_minute: f64,
+    floor: f64,
+    now: Option<i64>,
+) -> Bound<'py, PyArray1<f64>> {
+    let table = columns.table(py);
+    let columns = &table.columns;
+    let decay = Decay::by_factor(factor_per_minute, floor);
+    let newest = || columns.timestamps().iter().copied().max().unwrap_or(0);
+    let scores = py.detach(|| {
+        let now = now.unwrap_or_else(newest);
+        decay.apply(columns.scores(), columns.timestamps(), columns.kinds(), now)
+    });
+    PyArray1::from_vec(py, scores)
+}
+
+/// The array, which nobody may write to: what is written there would mean nothing to the set.
+fn sealed<T: numpy::Element>(array: Bound<'_, PyArray1<T>>) -> Bound<'_, PyArray1<T>> {
+    // The array is new, and nobody else has borrowed it.
+    drop(array.readwrite().make_nonwriteable());
+    array
+}
