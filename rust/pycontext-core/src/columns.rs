@@ -11,8 +11,10 @@ use crate::count::Counter;
 use crate::error::Fault;
 use crate::kind::Kind;
 use crate::limits::Limits;
+use crate::policy::References;
 use crate::provider::{Call, Provider};
 use crate::twin::Twins;
+use crate::unit::Units;
 
 /// One block on its way into the columns.
 #[derive(Debug, Clone)]
@@ -60,6 +62,8 @@ pub struct Columns<T> {
     tied: Vec<u32>,
     /// MEMORY and KNOWLEDGE rows that say the same.
     twins: Twins,
+    /// What is tied together by results, and by names.
+    units: Units,
     /// Rows by the hash of their id. The seed never matters to a result.
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
@@ -69,7 +73,7 @@ pub struct Columns<T> {
     costs: [Costs; Render::ALL.len()],
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Costs {
     rows: Vec<Cost>,
     /// Rows whose block was written to since they were counted.
@@ -77,6 +81,15 @@ struct Costs {
     sum: u64,
     /// Of all rows that there ever were: the kernel needs bounds.
     tails: Tails,
+    /// Whether every row that there ever was is exact.
+    is_exact: bool,
+}
+
+impl Default for Costs {
+    fn default() -> Self {
+        let tails = Tails::default();
+        Self { rows: Vec::new(), stale: HashSet::new(), sum: 0, tails, is_exact: true }
+    }
 }
 
 impl<T> Default for Columns<T> {
@@ -91,6 +104,7 @@ impl<T> Default for Columns<T> {
             rare: Vec::new(),
             tied: Vec::new(),
             twins: Twins::default(),
+            units: Units::default(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
             type_tokens: [0; Kind::ALL.len()],
@@ -178,6 +192,19 @@ impl<T: AsRef<str>> Columns<T> {
         &self.tied
     }
 
+    /// The units of the rows, `None` where `settle` has to come first.
+    #[must_use]
+    pub fn units(&self) -> Option<&Units> {
+        (!self.units.is_stale()).then_some(&self.units)
+    }
+
+    /// Reads the units anew, where a change has spoilt them.
+    pub fn settle(&mut self) {
+        if self.units.is_stale() {
+            self.units = Units::of(self, References::Results);
+        }
+    }
+
     /// MEMORY and KNOWLEDGE rows that say what another says, each with the row that stands for the text.
     #[must_use]
     pub fn repeats(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
@@ -213,6 +240,9 @@ impl<T: AsRef<str>> Columns<T> {
         }
         self.rare.push(row.rare);
         self.enter_twin(at);
+        let mut units = std::mem::take(&mut self.units);
+        units.push(self);
+        self.units = units;
         Ok(())
     }
 
@@ -240,6 +270,10 @@ impl<T: AsRef<str>> Columns<T> {
         self.check_free(row.id.as_ref(), Some(at))?;
         let number = to_u32(at);
         self.forget_twin(number);
+        let is_tied = row.rare.is_some() || self.rare[at].is_some();
+        if is_tied || row.kind != self.kind[at] || row.id.as_ref() != self.id[at].as_ref() {
+            self.units.spoil();
+        }
         self.type_tokens[self.kind[at] as usize] -= u64::from(self.tokens[at]);
         self.type_tokens[row.kind as usize] += u64::from(row.tokens);
         if row.id.as_ref() == self.id[at].as_ref() {
@@ -299,6 +333,7 @@ impl<T: AsRef<str>> Columns<T> {
         self.index.retain(follow);
         self.tied.retain_mut(follow);
         self.twins.retain(keep, &moved);
+        self.units.spoil();
     }
 
     /// Puts base scores in the place of all.
@@ -327,6 +362,7 @@ impl<T: AsRef<str>> Columns<T> {
                 *reference = name.clone();
             }
         }
+        self.units.spoil();
     }
 
     /// Whether `costs` knows every row.
@@ -340,7 +376,7 @@ impl<T: AsRef<str>> Columns<T> {
     #[must_use]
     pub fn costs(&self, render: Render) -> CostColumn<'_> {
         let costs = &self.costs[render as usize];
-        CostColumn { rows: &costs.rows, tails: costs.tails }
+        CostColumn { rows: &costs.rows, tails: costs.tails, is_exact: costs.is_exact }
     }
 
     /// Tokens of the whole set as rendered; `fill_costs` comes first.
@@ -454,6 +490,7 @@ impl Costs {
     fn note(&mut self, cost: Cost) {
         self.sum += u64::from(cost.tokens);
         self.tails.note(cost.tail);
+        self.is_exact &= cost.is_exact;
     }
 
     fn retain(&mut self, keep: &[bool]) {

@@ -82,6 +82,8 @@ pub struct CostColumn<'a> {
     pub rows: &'a [Cost],
     /// Bounds of the rows' tails.
     pub tails: Tails,
+    /// Whether every row is exact; where it is false, some may be.
+    pub is_exact: bool,
 }
 
 /// The range that tails are in; 0 is always inside.

@@ -4,11 +4,12 @@
 //! Best first is no shortcut for an exact knapsack: measured on labelled evidence, the optimum held more score and
 //! less evidence.
 //!
-//! Taking what fits in order needs no sorted order but at the border: the best units that fit together are found by
-//! halving, in linear time, and only what may fit into the rest of the room is sorted.
+//! Taking what fits in order needs no sorted order but at the border. A histogram of the tokens by score finds it in
+//! two passes; where many units are at the border it is halved, in linear time; and only what may fit into the rest of
+//! the room is sorted.
 
 use std::borrow::Cow;
-use std::cmp::Reverse;
+use std::cmp::{Ordering, Reverse};
 use std::sync::Arc;
 
 use crate::columns::Columns;
@@ -19,7 +20,7 @@ use crate::kind::Kind;
 use crate::policy::{Duplicates, Order, Policy, Tier};
 use crate::score::effective_scores;
 use crate::selection::{Pin, Reason, Selection};
-use crate::unit::Units;
+use crate::unit::{Health, Units};
 
 /// What the kernel is asked.
 #[derive(Debug, Clone, Copy)]
@@ -48,20 +49,21 @@ pub fn prune<T: AsRef<str>>(
     request: &Request<'_>,
 ) -> Result<Selection, Error> {
     let policy = request.policy;
-    let units = Units::of(columns, policy.references);
+    let units = Units::known(columns, policy.references);
     let scores = effective_scores(columns, policy, request.now, request.relevance);
-    let input = Input { columns, costs: costs.rows, scores: &scores, units: &units };
+    let input = Input::new(columns, costs.rows, &scores, &units);
 
     let mut fates = Fates::of(&input);
     let mut pack =
         Pack { costs: costs.rows, tails: costs.tails, fixed: request.fixed, sum: 0, last: None };
-    for head in fates.pin(&input, request.pins) {
-        pack.add(&input.key(head, Order::Score));
+    let health = units.health(columns);
+    for head in fates.pin(&input, &health, request.pins) {
+        pack.add(&input.unit(head));
     }
     if pack.tokens() > request.available {
         return Err(too_large(&input, &pack, request.available, &fates));
     }
-    fates.refuse_broken(&units);
+    fates.refuse_broken(&health);
     if policy.duplicates == Duplicates::Drop && columns.repeats().len() > 0 {
         fates.refuse_duplicates(&input);
     }
@@ -69,30 +71,39 @@ pub fn prune<T: AsRef<str>>(
         fates.refuse_low_scores(&input, policy.threshold);
     }
     for (number, tier) in (0..).zip(&policy.tiers) {
-        let limits = Limits {
-            available: request.available,
-            share: tier.limit(request.available),
-            tier: number,
-        };
-        fill(&mut pack, input.waiting(tier, &fates), limits, &mut fates);
+        let available = request.available;
+        let limits = Limits { available, share: tier.limit(available), tier: number };
+        fill(&mut pack, &input, tier, limits, &mut fates);
     }
 
-    let reasons = fates.into_reasons(&units);
-    let is_kept = |(row, reason): (u32, &Reason)| reason.is_kept().then_some(row);
-    let kept: Vec<u32> = (0..).zip(&reasons).filter_map(is_kept).collect();
+    let reasons = fates.into_reasons(&units, Reason::Budget(pack.left(request.available)));
+    let kept = kept_rows(&reasons);
+    let is_exact = |&row: &u32| costs.rows[row as usize].is_exact;
     Ok(Selection {
         policy: Arc::clone(policy),
         tokens: pack.tokens(),
         available: request.available,
-        is_exact: kept.iter().all(|&row| costs.rows[row as usize].is_exact),
+        is_exact: costs.is_exact || kept.iter().all(is_exact),
         kept,
         reasons,
         scores: match scores {
             Cow::Borrowed(_) => None,
             Cow::Owned(scores) => Some(scores),
         },
-        units,
     })
+}
+
+/// Rows that stay. Half of all do, in no pattern that a processor could guess: so every row is written down, and
+/// written over by the next one where it falls.
+fn kept_rows(reasons: &[Reason]) -> Vec<u32> {
+    let mut kept = vec![0; reasons.len()];
+    let mut len = 0;
+    for (row, reason) in (0..).zip(reasons) {
+        kept[len] = row;
+        len += usize::from(reason.is_kept());
+    }
+    kept.truncate(len);
+    kept
 }
 
 /// What the kernel reads.
@@ -102,55 +113,103 @@ struct Input<'a, T> {
     /// Effective scores.
     scores: &'a [f64],
     units: &'a Units,
+    /// The units with several rows, by head.
+    groups: Vec<Unit>,
 }
 
-impl<T: AsRef<str>> Input<'_, T> {
+impl<'a, T: AsRef<str>> Input<'a, T> {
+    fn new(
+        columns: &'a Columns<T>,
+        costs: &'a [Cost],
+        scores: &'a [f64],
+        units: &'a Units,
+    ) -> Self {
+        let mut input = Self { columns, costs, scores, units, groups: Vec::new() };
+        let whole = |(_, rows): (usize, &[u32])| {
+            let mut rows = rows.iter().map(|row| input.single(*row as usize));
+            // A group has rows.
+            rows.next().map(|first| rows.fold(first, Unit::with))
+        };
+        input.groups = units.groups().filter_map(whole).collect();
+        input
+    }
+
+    /// A row as if it were a unit of its own.
+    fn single(&self, row: usize) -> Unit {
+        Unit {
+            score: self.scores[row],
+            time: self.columns.timestamps()[row],
+            head: to_u32(row),
+            last: to_u32(row),
+            cost: u64::from(self.costs[row].tokens),
+        }
+    }
+
     /// The unit of the first row `head`.
-    fn key(&self, head: usize, order: Order) -> Key {
-        let rows = self.units.rows(head);
-        self.key_of(head, rows.iter().copied(), order)
+    fn unit(&self, head: usize) -> Unit {
+        self.units.group_of(head).map_or_else(|| self.single(head), |at| self.groups[at])
     }
 
-    fn key_of(&self, head: usize, rows: impl Iterator<Item = usize>, order: Order) -> Key {
-        let mut key = Key { first: 0, second: 0, last: 0, head: to_u32(head), cost: 0 };
-        for row in rows {
-            let (score, time) = (rank(self.scores[row]), self.columns.timestamps()[row]);
-            match order {
-                Order::Score => {
-                    key.first = key.first.max(score);
-                    key.second = key.second.max(time);
-                }
-                // Equal times are common in imported turns: there the order of the input says which is newer.
-                Order::Time => key.first = key.first.max(time.cast_unsigned()),
+    /// Units of a tier whose fate is open, in the order of their rows.
+    fn waiting(&self, tier: &Tier, fates: &Fates) -> Vec<Unit> {
+        let mut units = Vec::with_capacity(self.costs.len());
+        let mut groups = self.groups.iter().peekable();
+        for (row, (fate, kind)) in fates.by_row.iter().zip(self.columns.kinds()).enumerate() {
+            let group = groups.next_if(|unit| unit.head as usize == row);
+            if fate.is_none_or(|fate| matches!(fate, Reason::Share(..))) && tier.kinds.holds(*kind)
+            {
+                units.push(group.copied().unwrap_or_else(|| self.single(row)));
             }
-            key.last = to_u32(row);
-            key.cost += u64::from(self.costs[row].tokens);
         }
-        key
-    }
-
-    /// Units of a tier whose fate is open.
-    fn waiting(&self, tier: &Tier, fates: &Fates) -> Vec<Key> {
-        let kinds = self.columns.kinds();
-        let mut keys = Vec::with_capacity(kinds.len());
-        let mut groups = self.units.groups().peekable();
-        for (row, fate) in fates.by_row.iter().enumerate() {
-            let group = groups.next_if(|(head, _)| *head == row);
-            if fate.is_some_and(|fate| !fate.is_want_of_room()) || !tier.kinds.holds(kinds[row]) {
-                continue;
-            }
-            keys.push(match group {
-                Some((_, rows)) => {
-                    self.key_of(row, rows.iter().map(|row| *row as usize), tier.order)
-                }
-                None => self.key_of(row, std::iter::once(row), tier.order),
-            });
-        }
-        keys
+        units
     }
 }
 
-/// The fate of every row, as it becomes known; that of a unit stands at its first row until the end.
+/// A unit as it waits to be taken.
+#[derive(Debug, Clone, Copy)]
+struct Unit {
+    /// Best effective score of its blocks.
+    score: f64,
+    /// Time of its newest block.
+    time: i64,
+    /// Its first row.
+    head: u32,
+    /// Its last row.
+    last: u32,
+    cost: u64,
+}
+
+impl Unit {
+    /// The unit with one more row, which comes after the others.
+    fn with(self, row: Self) -> Self {
+        Self {
+            score: if row.score > self.score { row.score } else { self.score },
+            time: self.time.max(row.time),
+            head: self.head,
+            last: row.last,
+            cost: self.cost + row.cost,
+        }
+    }
+
+    /// Which is taken first: the greater.
+    fn compare(&self, other: &Self, order: Order) -> Ordering {
+        let newer = self.time.cmp(&other.time);
+        let by_order = match order {
+            Order::Score => rank(self.score).cmp(&rank(other.score)).then(newer),
+            // Equal times are common in imported turns: there the order of the input says which is newer.
+            Order::Time => newer,
+        };
+        by_order.then(self.last.cmp(&other.last)).then(self.head.cmp(&other.head))
+    }
+}
+
+/// A score, which is never negative, as a number in the same order; -0.0 is 0.0.
+fn rank(score: f64) -> u64 {
+    (score + 0.0).to_bits()
+}
+
+/// The fate of every row, as it becomes known; that of a unit stands at its first row until the end. Who has none in
+/// the end found no room.
 struct Fates {
     by_row: Vec<Option<Reason>>,
 }
@@ -159,11 +218,16 @@ impl Fates {
     fn of<T>(input: &Input<'_, T>) -> Self {
         let mut by_row = vec![None; input.costs.len()];
         for (head, rows) in input.units.groups() {
-            for &row in rows.iter().filter(|row| **row as usize != head) {
+            for &row in &rows[1..] {
                 by_row[row as usize] = Some(Reason::Unit(to_u32(head)));
             }
         }
         Self { by_row }
+    }
+
+    fn take(&mut self, pack: &mut Pack<'_>, unit: &Unit) {
+        pack.add(unit);
+        self.by_row[unit.head as usize] = Some(Reason::Kept);
     }
 
     fn is_pinned(&self, row: usize) -> bool {
@@ -171,7 +235,12 @@ impl Fates {
     }
 
     /// Pins what must stay; returns the first rows of the pinned units.
-    fn pin<T: AsRef<str>>(&mut self, input: &Input<'_, T>, named: &[usize]) -> Vec<usize> {
+    fn pin<T: AsRef<str>>(
+        &mut self,
+        input: &Input<'_, T>,
+        health: &Health,
+        named: &[usize],
+    ) -> Vec<usize> {
         let kinds = input.columns.kinds();
         let mut heads = Vec::new();
         let mut pin = |row: usize, why: Pin| {
@@ -181,7 +250,7 @@ impl Fates {
                 heads.push(head);
             }
         };
-        for row in (0..kinds.len()).filter(|row| kinds[*row] == Kind::System) {
+        for (row, _) in kinds.iter().enumerate().filter(|(_, kind)| **kind == Kind::System) {
             pin(row, Pin::System);
         }
         let last_user = kinds.iter().rposition(|kind| *kind == Kind::User);
@@ -191,7 +260,7 @@ impl Fates {
         for &row in named {
             pin(row, Pin::Named);
         }
-        if let Some((head, row)) = input.units.last_turn()
+        if let Some((head, row)) = health.last_turn
             && last_user.is_none_or(|user| row > user)
         {
             pin(head, Pin::LastUnit);
@@ -200,14 +269,13 @@ impl Fates {
     }
 
     /// Broken units go, except those that hold a pin: a pin is a promise.
-    fn refuse_broken(&mut self, units: &Units) {
-        for (head, row, what) in units.broken() {
-            if self.is_pinned(head) {
-                continue;
+    fn refuse_broken(&mut self, health: &Health) {
+        for (&head, &(row, what)) in &health.broken {
+            if !self.is_pinned(head) {
+                // The row that shows what is wrong has the reason, and the others point to it.
+                self.by_row[head] = Some(Reason::Unit(to_u32(row)));
+                self.by_row[row] = Some(Reason::Orphan(what));
             }
-            // The row that shows what is wrong has the reason, and the others point to it.
-            self.by_row[head] = Some(Reason::Unit(to_u32(row)));
-            self.by_row[row] = Some(Reason::Orphan(what));
         }
     }
 
@@ -225,51 +293,27 @@ impl Fates {
     /// A unit is as good as the best base score of its blocks.
     fn refuse_low_scores<T: AsRef<str>>(&mut self, input: &Input<'_, T>, threshold: f64) {
         let base = input.columns.scores();
-        let mut groups = input.units.groups().peekable();
-        for row in 0..base.len() {
-            let group = groups.next_if(|(head, _)| *head == row);
-            let is_low = match group {
-                Some((_, rows)) => rows.iter().all(|row| base[*row as usize] < threshold),
-                None => base[row] < threshold,
-            };
-            if is_low && self.by_row[row].is_none() {
-                self.by_row[row] = Some(Reason::BelowThreshold);
-            }
+        let mut is_low: Vec<_> = base.iter().map(|score| *score < threshold).collect();
+        for (head, rows) in input.units.groups() {
+            is_low[head] = rows.iter().all(|row| is_low[*row as usize]);
+        }
+        for (fate, _) in self.by_row.iter_mut().zip(is_low).filter(|(_, is_low)| *is_low) {
+            fate.get_or_insert(Reason::BelowThreshold);
         }
     }
 
     /// One reason a row: the rows of a unit that falls point to the one that has the reason.
-    fn into_reasons(mut self, units: &Units) -> Vec<Reason> {
+    fn into_reasons(mut self, units: &Units, no_room: Reason) -> Vec<Reason> {
         for (head, rows) in units.groups() {
             let Some(fate) = self.by_row[head] else { continue };
-            for &row in rows.iter().filter(|row| **row as usize != head) {
+            for &row in &rows[1..] {
                 if fate.is_kept() || (fate.target().is_some() && fate != Reason::Unit(row)) {
                     self.by_row[row as usize] = Some(fate);
                 }
             }
         }
-        // A unit that no tier takes has no room.
-        self.by_row.into_iter().map(|fate| fate.unwrap_or(Reason::Budget(0))).collect()
+        self.by_row.into_iter().map(|fate| fate.unwrap_or(no_room)).collect()
     }
-}
-
-/// A unit that waits; the greater is taken first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Key {
-    /// Score or time, by the order of the tier.
-    first: u64,
-    /// Time of the newest block, where the score comes first.
-    second: i64,
-    /// Its last row.
-    last: u32,
-    /// Its first row.
-    head: u32,
-    cost: u64,
-}
-
-/// A score, which is never negative, as a number in the same order; -0.0 is 0.0.
-fn rank(score: f64) -> u64 {
-    (score + 0.0).to_bits()
 }
 
 /// How much a tier may use.
@@ -281,61 +325,176 @@ struct Limits {
     tier: u8,
 }
 
-/// Takes what fits, in order; the others learn how much was left when their turn came.
-fn fill(pack: &mut Pack<'_>, mut keys: Vec<Key>, limits: Limits, fates: &mut Fates) {
-    let sure = best_that_fit(&mut keys, pack.sure_room(limits.share));
-    for key in &keys[..sure] {
-        pack.add(key);
-        fates.by_row[key.head as usize] = Some(Reason::Kept);
+/// Takes what fits, in order. What still waits has no fate, or has found no room in a share.
+fn fill<T: AsRef<str>>(
+    pack: &mut Pack<'_>,
+    input: &Input<'_, T>,
+    tier: &Tier,
+    limits: Limits,
+    fates: &mut Fates,
+) {
+    let (order, limit) = (tier.order, limits.share);
+    let mut open = input.waiting(tier, fates);
+    let mut passes = 0..PASSES;
+    while open.len() >= MANY && passes.next().is_some() {
+        let border = Border::of(pack, &open, order, limit);
+        let mut near = border.take(pack, &mut open, fates);
+        take_in_order(pack, &mut near, order, limit, fates);
+        open.retain(|unit| pack.may_fit(unit, limit));
     }
-    let rest = &mut keys[sure..];
-    let open = partition(rest, |key| pack.may_fit(key, limits.share));
-    let (open, shut) = rest.split_at_mut(open);
-    open.sort_unstable_by_key(|key| Reverse(*key));
-
-    let before = *pack;
-    // What was taken here, and the pack after it: the others' turns came between two of them.
-    let mut taken: Vec<(Key, Pack<'_>)> = Vec::new();
-    for key in &*open {
-        let fits = pack.tokens_with(key) <= limits.share;
-        let fate = if fits { Reason::Kept } else { pack.want_of_room(key, limits) };
-        fates.by_row[key.head as usize] = Some(fate);
-        if fits {
-            pack.add(key);
-            taken.push((*key, *pack));
-        }
-    }
-    for key in &*shut {
-        let at = taken.partition_point(|(other, _)| other > key);
-        let then = at.checked_sub(1).map_or(&before, |at| &taken[at].1);
-        fates.by_row[key.head as usize] = Some(then.want_of_room(key, limits));
-    }
+    let mut taken = take_in_order(pack, &mut open, order, limit, fates);
     // In the text form a new last block can free a token, so that another look may find room.
-    let mut may_gain = pack.tails != Tails::default();
-    while may_gain {
-        may_gain = false;
-        for key in &*open {
-            let is_waiting = fates.by_row[key.head as usize].is_some_and(Reason::is_want_of_room);
-            if is_waiting && pack.tokens_with(key) <= limits.share {
-                pack.add(key);
-                fates.by_row[key.head as usize] = Some(Reason::Kept);
-                may_gain = true;
-            }
+    while pack.tails != Tails::default() && taken > 0 {
+        taken = take_in_order(pack, &mut input.waiting(tier, fates), order, limit, fates);
+    }
+    if limit < limits.available {
+        let left = pack.left(limit);
+        for unit in input.waiting(tier, fates) {
+            let is_short_of_share = pack.tokens_with(&unit) <= limits.available;
+            fates.by_row[unit.head as usize] =
+                is_short_of_share.then_some(Reason::Share(limits.tier, left));
         }
     }
 }
 
-/// Moves the best keys that fit together to the front, in no order, and returns how many they are.
-fn best_that_fit(keys: &mut [Key], mut room: u64) -> usize {
-    let cost = |keys: &[Key]| keys.iter().map(|key| key.cost).sum::<u64>();
-    if cost(keys) <= room {
-        return keys.len();
+/// Takes what fits of a few units, in order; returns how many.
+fn take_in_order(
+    pack: &mut Pack<'_>,
+    units: &mut [Unit],
+    order: Order,
+    limit: u64,
+    fates: &mut Fates,
+) -> usize {
+    let sure = best_that_fit(units, order, pack.sure_room(limit));
+    for unit in &units[..sure] {
+        fates.take(pack, unit);
     }
-    let (mut from, mut to) = (0, keys.len());
+    let rest = &mut units[sure..];
+    let open = partition(rest, |unit| pack.may_fit(unit, limit));
+    let open = &mut rest[..open];
+    open.sort_unstable_by(|a, b| b.compare(a, order));
+    let mut taken = sure;
+    for unit in open {
+        if pack.tokens_with(unit) <= limit {
+            fates.take(pack, unit);
+            taken += 1;
+        }
+    }
+    taken
+}
+
+/// Where the room ends, among units on levels of score or time.
+///
+/// All passes over the units do the same for every unit: in what half they are has no pattern that a processor could
+/// guess, and a wrong guess costs more than the rest.
+struct Border {
+    levels: Levels,
+    /// Everything on this level or above it fits.
+    level: usize,
+}
+
+impl Border {
+    fn of(pack: &Pack<'_>, units: &[Unit], order: Order, limit: u64) -> Self {
+        let levels = Levels::of(order, units);
+        let mut tokens = vec![0; LEVELS];
+        for unit in units {
+            tokens[levels.of_unit(unit)] += unit.cost;
+        }
+        let mut room = pack.sure_room(limit);
+        let mut level = LEVELS;
+        while level > 0 && tokens[level - 1] <= room {
+            level -= 1;
+            room -= tokens[level];
+        }
+        Self { levels, level }
+    }
+
+    /// Takes what is above the border; returns the units on the level below it, and leaves the others in `units`.
+    fn take(&self, pack: &mut Pack<'_>, units: &mut Vec<Unit>, fates: &mut Fates) -> Vec<Unit> {
+        let mut near = Vec::new();
+        let (mut sum, mut behind, mut len) = (0, 0, 0);
+        for at in 0..units.len() {
+            let unit = units[at];
+            let level = self.levels.of_unit(&unit);
+            let is_above = level >= self.level;
+            sum += if is_above { unit.cost } else { 0 };
+            behind = behind.max(if is_above { unit.last + 1 } else { 0 });
+            let fate = &mut fates.by_row[unit.head as usize];
+            *fate = if is_above { Some(Reason::Kept) } else { *fate };
+            units[len] = unit;
+            len += usize::from(level + 1 < self.level);
+            if level + 1 == self.level {
+                near.push(unit);
+            }
+        }
+        pack.sum += sum;
+        pack.last = pack.last.max(behind.checked_sub(1));
+        units.truncate(len);
+        near
+    }
+}
+
+/// So often at most the border is sought among what may still fit: then it is sorted, whatever it is.
+const PASSES: usize = 16;
+
+/// From so many units on a histogram is faster than to look at each of them.
+const MANY: usize = 512;
+
+/// Levels of the histogram.
+const LEVELS: usize = 4096;
+
+/// Units by level, from 0 to `LEVELS - 1`; of two units, the one on the higher level is taken first.
+struct Levels {
+    order: Order,
+    /// The lowest value there is.
+    first: u64,
+    /// Bits by which the values differ within a level.
+    bits: u32,
+}
+
+impl Levels {
+    fn of(order: Order, units: &[Unit]) -> Self {
+        let mut levels = Self { order, first: 0, bits: 0 };
+        let (first, last) = match order {
+            Order::Score => (1.0_f64.to_bits(), 2.0_f64.to_bits() - 1),
+            Order::Time => units.iter().fold((u64::MAX, 0), |(first, last), unit| {
+                (first.min(levels.value(unit)), last.max(levels.value(unit)))
+            }),
+        };
+        let span = last.saturating_sub(first);
+        levels.first = first;
+        levels.bits = (u64::BITS - span.leading_zeros()).saturating_sub(LEVELS.ilog2());
+        levels
+    }
+
+    /// Score or time as a number in the same order. A score is from 0 to 1: between 1 and 2 all numbers are as far
+    /// apart, and so are their bits.
+    fn value(&self, unit: &Unit) -> u64 {
+        match self.order {
+            Order::Score => (unit.score + 1.0).to_bits(),
+            Order::Time => unit.time.cast_unsigned(),
+        }
+    }
+
+    fn of_unit(&self, unit: &Unit) -> usize {
+        let level = (self.value(unit) - self.first) >> self.bits;
+        // What is not below is the highest score.
+        usize::try_from(level).unwrap_or(LEVELS).min(LEVELS - 1)
+    }
+}
+
+/// Moves the best units that fit together to the front, in no order, and returns how many they are.
+fn best_that_fit(units: &mut [Unit], order: Order, mut room: u64) -> usize {
+    let cost = |units: &[Unit]| units.iter().map(|unit| unit.cost).sum::<u64>();
+    if cost(units) <= room {
+        return units.len();
+    }
+    let (mut from, mut to) = (0, units.len());
     while from < to {
         let middle = (to - from) / 2;
-        let (better, ..) = keys[from..to].select_nth_unstable_by_key(middle, |key| Reverse(*key));
-        let needed = cost(better) + keys[from + middle].cost;
+        let (better, unit, _) =
+            units[from..to].select_nth_unstable_by(middle, |a, b| b.compare(a, order));
+        let needed = cost(better) + unit.cost;
         if needed <= room {
             room -= needed;
             from += middle + 1;
@@ -346,12 +505,12 @@ fn best_that_fit(keys: &mut [Key], mut room: u64) -> usize {
     from
 }
 
-/// Moves the keys that `is_first` accepts to the front, and returns how many they are.
-fn partition(keys: &mut [Key], is_first: impl Fn(&Key) -> bool) -> usize {
+/// Moves the units that `is_first` accepts to the front, and returns how many they are.
+fn partition(units: &mut [Unit], is_first: impl Fn(&Unit) -> bool) -> usize {
     let mut front = 0;
-    for at in 0..keys.len() {
-        if is_first(&keys[at]) {
-            keys.swap(front, at);
+    for at in 0..units.len() {
+        if is_first(&units[at]) {
+            units.swap(front, at);
             front += 1;
         }
     }
@@ -374,13 +533,13 @@ impl Pack<'_> {
         self.total(self.sum, self.last)
     }
 
-    fn tokens_with(&self, key: &Key) -> u64 {
-        self.total(self.sum + key.cost, self.last.max(Some(key.last)))
+    fn tokens_with(&self, unit: &Unit) -> u64 {
+        self.total(self.sum + unit.cost, self.last.max(Some(unit.last)))
     }
 
-    fn add(&mut self, key: &Key) {
-        self.sum += key.cost;
-        self.last = self.last.max(Some(key.last));
+    fn add(&mut self, unit: &Unit) {
+        self.sum += unit.cost;
+        self.last = self.last.max(Some(unit.last));
     }
 
     fn total(&self, sum: u64, last: Option<u32>) -> u64 {
@@ -397,20 +556,14 @@ impl Pack<'_> {
     }
 
     /// Whether a unit can fit, now or when others have been added.
-    fn may_fit(&self, key: &Key, limit: u64) -> bool {
-        let used = self.sum + u64::from(self.fixed) + key.cost;
+    fn may_fit(&self, unit: &Unit, limit: u64) -> bool {
+        let used = self.sum + u64::from(self.fixed) + unit.cost;
         used.saturating_add_signed(self.tails.least.into()) <= limit
     }
 
-    /// Why a unit does not fit.
-    fn want_of_room(&self, key: &Key, limits: Limits) -> Reason {
-        let left =
-            |limit: u64| u32::try_from(limit.saturating_sub(self.tokens())).unwrap_or(u32::MAX);
-        if self.tokens_with(key) <= limits.available {
-            Reason::Share(limits.tier, left(limits.share))
-        } else {
-            Reason::Budget(left(limits.available))
-        }
+    /// Tokens that are left.
+    fn left(&self, limit: u64) -> u32 {
+        u32::try_from(limit.saturating_sub(self.tokens())).unwrap_or(u32::MAX)
     }
 }
 

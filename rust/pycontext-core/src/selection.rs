@@ -1,5 +1,6 @@
 //! What the kernel chose, with a reason for every block.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::columns::Columns;
@@ -28,9 +29,9 @@ pub enum Reason {
     Pinned(Pin),
     /// Chosen.
     Kept,
-    /// It did not fit into so many tokens that were left.
+    /// It does not fit into the tokens that are left when all is chosen, which are so many.
     Budget(u32),
-    /// It would have fitted, but not into the share of that tier, which had so many tokens left.
+    /// It would have fitted when that tier was full, but for its share, which had so many tokens left.
     Share(u8, u32),
     /// Its base score is below the threshold.
     BelowThreshold,
@@ -74,12 +75,6 @@ impl Reason {
         matches!(self, Self::Pinned(_) | Self::Kept)
     }
 
-    /// Whether the block would stay if there were room.
-    #[must_use]
-    pub fn is_want_of_room(self) -> bool {
-        matches!(self, Self::Budget(_) | Self::Share(..))
-    }
-
     /// The row that the reason points to.
     #[must_use]
     pub fn target(self) -> Option<usize> {
@@ -107,19 +102,15 @@ pub struct Selection {
     pub is_exact: bool,
     /// Effective scores by row, where they are not the base scores.
     pub scores: Option<Vec<f64>>,
-    /// What lives or dies together.
-    pub units: Units,
 }
 
 /// A selection with what it was made from, to say what decided.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct Receipt<'a, T> {
-    /// What was chosen.
-    pub selection: &'a Selection,
-    /// The blocks.
-    pub columns: &'a Columns<T>,
-    /// Their costs, one a row.
-    pub costs: &'a [Cost],
+    selection: &'a Selection,
+    columns: &'a Columns<T>,
+    costs: &'a [Cost],
+    units: Cow<'a, Units>,
 }
 
 impl Selection {
@@ -135,7 +126,20 @@ impl Selection {
     }
 }
 
-impl<T: AsRef<str>> Receipt<'_, T> {
+impl<'a, T: AsRef<str>> Receipt<'a, T> {
+    /// The receipt of a selection from `columns`, with the costs that it was made with.
+    #[must_use]
+    pub fn new(selection: &'a Selection, columns: &'a Columns<T>, costs: &'a [Cost]) -> Self {
+        let units = Units::known(columns, selection.policy.references);
+        Self { selection, columns, costs, units }
+    }
+
+    /// Tokens of a row as rendered.
+    #[must_use]
+    pub fn cost(&self, row: usize) -> u32 {
+        self.costs[row].tokens
+    }
+
     /// What the reason of `row` says besides its code: an id, the name of a tier, or the numbers.
     #[must_use]
     pub fn detail(&self, row: usize) -> String {
@@ -185,10 +189,10 @@ impl<T: AsRef<str>> Receipt<'_, T> {
                 "{start} stays: with a score of {score:.3} it fitted into the {available} tokens available."
             ),
             Reason::Budget(left) => format!(
-                "{start} falls: when its turn came with a score of {score:.3}, {left} of {available} tokens were left."
+                "{start} falls: with a score of {score:.3} it found no room, {left} of {available} tokens are left."
             ),
             Reason::Share(tier, left) => format!(
-                "{start} falls: when its turn came with a score of {score:.3}, {left} tokens were left of the share of {}.",
+                "{start} falls: with a score of {score:.3} it found no room in the share of {}, which has {left} tokens left.",
                 self.tier(tier)
             ),
             Reason::BelowThreshold | Reason::Orphan(_) => {
@@ -241,14 +245,12 @@ impl<T: AsRef<str>> Receipt<'_, T> {
     }
 
     fn unit_cost(&self, row: usize) -> u64 {
-        let rows = self.selection.units.rows(row).into_iter();
-        rows.map(|row| u64::from(self.costs[row].tokens)).sum()
+        self.units.rows(row).into_iter().map(|row| u64::from(self.costs[row].tokens)).sum()
     }
 
     fn unit_score(&self, row: usize) -> f64 {
         let scores = self.selection.scores.as_deref().unwrap_or(self.columns.scores());
-        let rows = self.selection.units.rows(row).into_iter();
-        rows.map(|row| scores[row]).fold(0.0, f64::max)
+        self.units.rows(row).into_iter().map(|row| scores[row]).fold(0.0, f64::max)
     }
 }
 

@@ -2,12 +2,17 @@
 //!
 //! A TOOL block that references an AGENT block is the result of its call: the call and all its results are one
 //! unit. Blocks that name the same `unit` in their metadata are one as well, and where references are required every
-//! block with those that it references. Everything else is a unit of its own, and costs nothing here: only rows that
-//! have something to be tied by are looked at.
+//! block with those that it references. Everything else is a unit of its own and costs nothing here.
+//!
+//! Units are noted as blocks come. What a new block ties together is mostly itself and the last unit; anything else
+//! (a result before its call, a named unit, a change in the middle) marks them stale, and they are read once more when
+//! they are next needed.
 
+use std::borrow::Cow;
+use std::hash::BuildHasher;
 use std::ops::Range;
 
-use hashbrown::HashMap;
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
 use crate::columns::Columns;
 use crate::kind::Kind;
@@ -27,16 +32,20 @@ pub enum Broken {
 /// The units of a set of blocks.
 #[derive(Debug, Clone, Default)]
 pub struct Units {
-    /// For every row the first row of its unit; empty when every row is a unit of its own.
+    /// For every row the first row of its unit.
     head: Vec<u32>,
     /// The rows of units with several, unit by unit, ascending.
     members: Vec<u32>,
     /// The units with several rows, by head.
     groups: Vec<Group>,
-    /// What is wrong, by head, with the row that shows it.
-    broken: HashMap<u32, (u32, Broken)>,
-    /// Head of the last unit that holds a turn and is not broken, with the row of its last turn.
-    last_turn: Option<(u32, u32)>,
+    /// Rows that show that something is not in the input.
+    orphans: Vec<(u32, Broken)>,
+    /// Calls with fewer results than calls, ascending.
+    open_calls: Vec<OpenCall>,
+    /// Hashes of ids that results reference and nobody has: such a block would tie what is there already.
+    missing: HashSet<u64>,
+    hasher: DefaultHashBuilder,
+    is_stale: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -46,34 +55,108 @@ struct Group {
     rows: Range<usize>,
 }
 
+/// An AGENT row that makes calls.
+#[derive(Debug, Clone)]
+struct OpenCall {
+    row: u32,
+    calls: u16,
+    results: u16,
+    /// The last result counted: one that references its call twice is one result.
+    last: u32,
+}
+
+/// What is wrong with the units of a set, and which one is the last.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// By the first row of the unit: the row that shows what is wrong.
+    pub broken: HashMap<usize, (usize, Broken)>,
+    /// The last sound unit with a turn of the conversation: its first row and its last turn.
+    pub last_turn: Option<(usize, usize)>,
+}
+
 impl Units {
     /// Finds the units of `columns`.
     #[must_use]
     pub fn of<T: AsRef<str>>(columns: &Columns<T>, references: References) -> Self {
-        let mut ties = Ties::default();
-        if !columns.tied().is_empty() {
-            ties.read(columns, references);
-        }
+        let mut ties = Ties { head: (0..to_u32(columns.len())).collect(), ..Ties::default() };
         let mut units = Self::default();
-        units.gather(ties.head, ties.joined);
-        for (row, what) in ties.orphans {
-            units.broken.entry(to_u32(units.head(row as usize))).or_insert((row, what));
+        if !columns.tied().is_empty() {
+            ties.read(columns, references, &mut units);
         }
-        units.check_calls(columns, &ties.open_calls);
+        units.gather(ties.head, ties.joined);
         units
+    }
+
+    /// The units of `columns`: those that it has noted, where they are what is asked for.
+    #[must_use]
+    pub fn known<T: AsRef<str>>(columns: &Columns<T>, references: References) -> Cow<'_, Self> {
+        let noted = columns.units().filter(|_| references == References::Results);
+        noted.map_or_else(|| Cow::Owned(Self::of(columns, references)), Cow::Borrowed)
+    }
+
+    /// Takes in the last row of `columns`.
+    pub fn push<T: AsRef<str>>(&mut self, columns: &Columns<T>) {
+        let at = self.head.len();
+        let row = to_u32(at);
+        self.is_stale |=
+            !self.missing.is_empty() && self.missing.contains(&self.hash_of(columns, at));
+        if self.is_stale {
+            return;
+        }
+        self.head.push(row);
+        if columns.tied().last() != Some(&row) {
+            return;
+        }
+        self.is_stale |= columns.unit(at).is_some();
+        self.open_calls.extend(OpenCall::of(columns, row));
+        if columns.kinds()[at] != Kind::Tool {
+            return;
+        }
+        let mut call = None;
+        let mut is_missing = false;
+        for reference in columns.references(at) {
+            match columns.find(reference.as_ref()) {
+                Some(found) if columns.kinds()[found] == Kind::Agent => {
+                    // A result of several calls joins their units.
+                    self.is_stale |= call.is_some_and(|other| other != found);
+                    call = Some(found);
+                    self.answer(to_u32(found), row);
+                }
+                Some(_) => {}
+                None => {
+                    is_missing = true;
+                    self.missing.insert(self.hasher.hash_one(reference.as_ref()));
+                }
+            }
+        }
+        match call {
+            Some(call) => self.append(self.head[call], row),
+            None if is_missing => self.orphans.push((row, Broken::NoCall)),
+            None => {}
+        }
+    }
+
+    /// Says that rows changed in another way.
+    pub fn spoil(&mut self) {
+        self.is_stale = true;
+    }
+
+    /// Whether the units are those of the rows.
+    #[must_use]
+    pub fn is_stale(&self) -> bool {
+        self.is_stale
     }
 
     /// First row of the unit of `row`.
     #[must_use]
     pub fn head(&self, row: usize) -> usize {
-        self.head.get(row).map_or(row, |head| *head as usize)
+        self.head[row] as usize
     }
 
     /// Whether a row is a unit of its own.
     #[must_use]
     pub fn is_single(&self, row: usize) -> bool {
-        let head = to_u32(self.head(row));
-        self.groups.binary_search_by_key(&head, |group| group.head).is_err()
+        self.group_of(row).is_none()
     }
 
     /// The units with several rows, by head, each with its rows, ascending.
@@ -82,28 +165,74 @@ impl Units {
         self.groups.iter().map(move |group| (group.head as usize, rows(group)))
     }
 
+    /// The place among the groups of the unit of `row`, if it has several rows.
+    #[must_use]
+    pub fn group_of(&self, row: usize) -> Option<usize> {
+        let head = self.head[row];
+        self.groups.binary_search_by_key(&head, |group| group.head).ok()
+    }
+
     /// The rows of the unit of `row`, ascending.
     #[must_use]
     pub fn rows(&self, row: usize) -> Vec<usize> {
-        let head = to_u32(self.head(row));
-        match self.groups.binary_search_by_key(&head, |group| group.head) {
-            Ok(at) => {
-                let rows = self.members[self.groups[at].rows.clone()].iter();
-                rows.map(|row| *row as usize).collect()
+        let rows = |at: usize| self.members[self.groups[at].rows.clone()].iter();
+        self.group_of(row)
+            .map_or_else(|| vec![row], |at| rows(at).map(|row| *row as usize).collect())
+    }
+
+    /// What is wrong with the units; a call without all its results is pending at the end of the conversation.
+    #[must_use]
+    pub fn health<T: AsRef<str>>(&self, columns: &Columns<T>) -> Health {
+        let mut health = Health::default();
+        for (row, what) in &self.orphans {
+            let row = *row as usize;
+            health.broken.entry(self.head(row)).or_insert((row, *what));
+        }
+        let is_sound =
+            |row: usize| health.broken.is_empty() || !health.broken.contains_key(&self.head(row));
+        let is_last = |row: &usize| columns.kinds()[*row].is_turn() && is_sound(*row);
+        let Some(last) = (0..columns.len()).rev().find(is_last) else { return health };
+        let head = self.head(last);
+        health.last_turn = Some((head, last));
+        for call in self.open_calls.iter().rev().filter(|call| (call.row as usize) < last) {
+            let row = call.row as usize;
+            if self.head(row) != head {
+                let what = Broken::NoResult(call.calls, call.results);
+                health.broken.entry(self.head(row)).or_insert((row, what));
             }
-            Err(_) => vec![row],
+        }
+        health
+    }
+
+    /// Puts a row that came behind all others into the unit of `head`.
+    fn append(&mut self, head: u32, row: u32) {
+        self.head[row as usize] = head;
+        let end = self.members.len();
+        match self.groups.last_mut() {
+            Some(group) if group.head == head => {
+                self.members.push(row);
+                group.rows.end = end + 1;
+            }
+            Some(group) if group.head > head => self.is_stale = true,
+            _ => {
+                self.members.extend([head, row]);
+                self.groups.push(Group { head, rows: end..end + 2 });
+            }
         }
     }
 
-    /// The broken units: head, the row that shows it, and what is wrong.
-    pub fn broken(&self) -> impl Iterator<Item = (usize, usize, Broken)> {
-        self.broken.iter().map(|(head, (row, what))| (*head as usize, *row as usize, *what))
-    }
-
-    /// The last sound unit with a turn of the conversation: its head and its last turn.
-    #[must_use]
-    pub fn last_turn(&self) -> Option<(usize, usize)> {
-        self.last_turn.map(|(head, row)| (head as usize, row as usize))
+    /// Notes that `row` is a result of the call in `call`.
+    fn answer(&mut self, call: u32, row: u32) {
+        if let Ok(at) = self.open_calls.binary_search_by_key(&call, |open| open.row) {
+            let open = &mut self.open_calls[at];
+            if open.last != row {
+                open.results = open.results.saturating_add(1);
+                open.last = row;
+            }
+            if open.results == open.calls {
+                self.open_calls.remove(at);
+            }
+        }
     }
 
     /// Takes rows that were joined, and groups them by their heads.
@@ -125,74 +254,55 @@ impl Units {
         self.head = head;
     }
 
-    /// Marks calls without all their results; at the end of the conversation they are pending.
-    fn check_calls<T: AsRef<str>>(&mut self, columns: &Columns<T>, open: &[OpenCall]) {
-        let kinds = columns.kinds();
-        let is_sound = |row: &usize| !self.broken.contains_key(&to_u32(self.head(*row)));
-        let turns = (0..columns.len()).rev().filter(|row| kinds[*row].is_turn());
-        let Some(last) = turns.clone().find(is_sound) else { return };
-        let head = to_u32(self.head(last));
-        self.last_turn = Some((head, to_u32(last)));
-        for call in open.iter().rev().filter(|call| (call.row as usize) < last) {
-            let of = to_u32(self.head(call.row as usize));
-            if of != head {
-                self.broken
-                    .entry(of)
-                    .or_insert((call.row, Broken::NoResult(call.calls, call.results)));
-            }
-        }
+    fn hash_of<T: AsRef<str>>(&self, columns: &Columns<T>, row: usize) -> u64 {
+        self.hasher.hash_one(columns.ids()[row].as_ref())
     }
 }
 
-/// What ties rows together, as it is read.
+impl OpenCall {
+    /// The calls of a row; none where it makes none.
+    fn of<T: AsRef<str>>(columns: &Columns<T>, row: u32) -> Option<Self> {
+        let calls = columns.provider(row as usize).map_or(0, |provider| provider.calls.len());
+        let calls = u16::try_from(calls).unwrap_or(u16::MAX);
+        let is_call = calls > 0 && columns.kinds()[row as usize] == Kind::Agent;
+        is_call.then_some(Self { row, calls, results: 0, last: row })
+    }
+}
+
+/// What ties the rows of a whole set together.
 #[derive(Debug, Default)]
 struct Ties {
     /// For every row one of the same unit, itself where it is the first.
     head: Vec<u32>,
     /// Rows of units with several.
     joined: Vec<u32>,
-    /// Rows that show what is missing.
-    orphans: Vec<(u32, Broken)>,
-    /// Calls with fewer results than calls, ascending.
-    open_calls: Vec<OpenCall>,
-}
-
-/// An AGENT row that makes calls.
-#[derive(Debug)]
-struct OpenCall {
-    row: u32,
-    calls: u16,
-    results: u16,
-    /// The last result counted: one that references its call twice is one result.
-    last: u32,
 }
 
 impl Ties {
-    fn read<T: AsRef<str>>(&mut self, columns: &Columns<T>, references: References) {
-        let mut named: HashMap<&str, u32> = HashMap::new();
-        self.head = (0..to_u32(columns.len())).collect();
+    fn read<T: AsRef<str>>(
+        &mut self,
+        columns: &Columns<T>,
+        references: References,
+        units: &mut Units,
+    ) {
         // Calls first: a result may stand before its call.
-        for &row in columns.tied() {
-            let calls = columns.provider(row as usize).map_or(0, |provider| provider.calls.len());
-            if calls > 0 && columns.kinds()[row as usize] == Kind::Agent {
-                let calls = u16::try_from(calls).unwrap_or(u16::MAX);
-                self.open_calls.push(OpenCall { row, calls, results: 0, last: row });
-            }
-        }
+        units.open_calls =
+            columns.tied().iter().filter_map(|row| OpenCall::of(columns, *row)).collect();
+        let mut named: HashMap<&str, u32> = HashMap::new();
         for &row in columns.tied() {
             if let Some(name) = columns.unit(row as usize) {
                 let first = *named.entry(name.as_ref()).or_insert(row);
                 self.join(first, row);
             }
-            self.read_references(columns, references, row);
+            self.read_references(columns, references, units, row);
         }
-        self.open_calls.retain(|call| call.results < call.calls);
     }
 
     fn read_references<T: AsRef<str>>(
         &mut self,
         columns: &Columns<T>,
         references: References,
+        units: &mut Units,
         row: u32,
     ) {
         let kinds = columns.kinds();
@@ -206,29 +316,21 @@ impl Ties {
             match columns.find(reference.as_ref()) {
                 Some(found) if is_result && kinds[found] == Kind::Agent => {
                     has_call = true;
-                    self.answer(to_u32(found), row);
+                    units.answer(to_u32(found), row);
                     self.join(to_u32(found), row);
                 }
                 Some(found) if is_required => self.join(to_u32(found), row),
                 Some(_) => {}
-                None => is_missing = true,
+                None => {
+                    is_missing = true;
+                    units.missing.insert(units.hasher.hash_one(reference.as_ref()));
+                }
             }
         }
         if is_missing && is_result && !has_call {
-            self.orphans.push((row, Broken::NoCall));
+            units.orphans.push((row, Broken::NoCall));
         } else if is_missing && is_required {
-            self.orphans.push((row, Broken::NoReference));
-        }
-    }
-
-    /// Notes that `row` is a result of the call in `call`.
-    fn answer(&mut self, call: u32, row: u32) {
-        if let Ok(at) = self.open_calls.binary_search_by_key(&call, |open| open.row) {
-            let open = &mut self.open_calls[at];
-            if open.last != row {
-                open.results = open.results.saturating_add(1);
-                open.last = row;
-            }
+            units.orphans.push((row, Broken::NoReference));
         }
     }
 

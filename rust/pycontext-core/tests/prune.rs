@@ -98,9 +98,9 @@ fn the_best_stay_and_what_fits_goes_back() {
     assert_eq!(selection.reasons[4], Reason::Pinned(Pin::LastUser));
     assert!(matches!(selection.reasons[2], Reason::Budget(_)));
     let costs = columns.costs(Render::OpenAi).rows;
-    let receipt = Receipt { selection: &selection, columns: &columns, costs };
+    let receipt = Receipt::new(&selection, &columns, costs);
     let sentence = receipt.explain("big").expect("a known id");
-    assert!(sentence.contains("of 31 tokens were left"), "{sentence}");
+    assert!(sentence.contains("of 31 tokens are left"), "{sentence}");
 }
 
 #[test]

@@ -59,6 +59,10 @@ impl Columns {
         query: Option<&str>,
     ) -> Result<(Arc<Table>, Option<Vec<f64>>), Fault> {
         let mut state = self.lock(py);
+        if state.table.columns.units().is_none() {
+            let columns = &mut state.change().columns;
+            py.detach(|| columns.settle());
+        }
         if let Some(render) = render.filter(|render| !state.table.columns.has_costs(*render)) {
             let rule = || format!("of {} are not counted", render.name());
             let encoding = self.encoding.ok_or_else(|| Fault::new("costs", "", rule()))?;

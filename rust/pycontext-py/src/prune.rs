@@ -66,7 +66,7 @@ pub fn prune(
             now,
         };
         let costs = match &given {
-            Some(rows) => CostColumn { rows, tails: Tails::default() },
+            Some(rows) => CostColumn { rows, tails: Tails::default(), is_exact: true },
             None => table.columns.costs(render),
         };
         run(&table.columns, costs, &request)

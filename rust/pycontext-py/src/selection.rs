@@ -48,7 +48,7 @@ impl Selection {
             Priced::As(render) => self.table.columns.costs(*render).rows,
             Priced::Given(costs) => costs,
         };
-        Receipt { selection: &self.chosen, columns: &self.table.columns, costs }
+        Receipt::new(&self.chosen, &self.table.columns, costs)
     }
 
     fn kept(&self) -> impl Iterator<Item = usize> {
@@ -116,11 +116,11 @@ impl Selection {
     fn entries(&self, py: Python<'_>, fell_only: bool) -> PyResult<Vec<Entry<'_>>> {
         let members = class::reasons(py, &Reason::CODES)?;
         let receipt = self.receipt();
-        let rows = (0..receipt.costs.len()).zip(&self.chosen.reasons);
+        let rows = self.chosen.reasons.iter().enumerate();
         let shown = rows.filter(|(_, reason)| !(fell_only && reason.is_kept()));
         let entry = |(row, reason): (usize, &Reason)| {
             let member = members[reason.number()].clone_ref(py);
-            (&self.table.columns.ids()[row], member, receipt.detail(row), receipt.costs[row].tokens)
+            (&self.table.columns.ids()[row], member, receipt.detail(row), receipt.cost(row))
         };
         Ok(shown.map(entry).collect())
     }
