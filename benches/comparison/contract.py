@@ -1,7 +1,8 @@
 """Plain Python that keeps the same contract: units, pins, duplicates, exact costs, a reason for every block.
 
-Written for speed: one pass over the blocks, local names, no objects but lists and dicts. It takes token counts and the
-constant costs of headers as given, as the kernel does when counts are known.
+Written for speed: one pass over the blocks, local names, no objects but lists and dicts; no dict has a type as its key,
+because Python runs a method to hash one, and sorts take one number at a time. It takes token counts and the constant
+costs of headers as given, as the kernel does when counts are known.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ SYSTEM, USER, AGENT, TOOL = ContextType.SYSTEM, ContextType.USER, ContextType.AG
 MEMORY, KNOWLEDGE = ContextType.MEMORY, ContextType.KNOWLEDGE
 TURNS = (USER, AGENT, TOOL)
 
-# Tokens around the content: a message of its role, or a user message under a header.
-AROUND = {kind: 4 + (0 if kind in (SYSTEM, USER, AGENT) else count_tokens(f"[{kind.name}]\n")) for kind in ContextType}
+# Tokens around the content by the number of the type: a message of its role, or a user message under a header.
+AROUND = [4 + (0 if kind in (SYSTEM, USER, AGENT) else count_tokens(f"[{kind.name}]\n")) for kind in ContextType]
 
 
 def prune(blocks: Sequence[ContextBlock], available: int) -> tuple[list[int], list[str], int]:  # noqa: C901, PLR0912, PLR0915
@@ -32,7 +33,7 @@ def prune(blocks: Sequence[ContextBlock], available: int) -> tuple[list[int], li
         ids[block.id] = row
         kind = block.type
         kinds.append(kind)
-        cost[row] = block.token_count + AROUND[kind]
+        cost[row] = block.token_count + AROUND[kind._value_]
         score[row] = block.relevance_score
         time[row] = block.timestamp
         if kind is TOOL and block.references:
@@ -65,18 +66,17 @@ def prune(blocks: Sequence[ContextBlock], available: int) -> tuple[list[int], li
     if last_turn > last_user and not reasons[last_turn]:
         pinned.add(head[last_turn])
 
-    best: dict[tuple[ContextType, str], int] = {}
+    memories: dict[str, int] = {}
+    facts: dict[str, int] = {}
     for row in range(n):
         kind = kinds[row]
         if kind is MEMORY or kind is KNOWLEDGE:
-            key = (kind, blocks[row].content)
-            other = best.get(key)
-            if other is None:
-                best[key] = row
-            else:
+            best = memories if kind is MEMORY else facts
+            other = best.setdefault(blocks[row].content, row)
+            if other != row:
                 worse = other
                 if (score[row], time[row], row) > (score[other], time[other], other):
-                    best[key] = row
+                    best[blocks[row].content] = row
                 else:
                     worse = row
                 reasons[worse] = "duplicate"
@@ -88,11 +88,16 @@ def prune(blocks: Sequence[ContextBlock], available: int) -> tuple[list[int], li
     if total > available:
         raise ValueError("pins do not fit")
     waiting = [row for row in range(n) if head[row] == row and not reasons[row]]
-    last = [members[row][-1] if row in members else row for row in range(n)]
-    waiting.sort(key=lambda row: (score[row], time[row], last[row]), reverse=True)
+    last = list(range(n))
+    for row, rows in members.items():
+        last[row] = rows[-1]
+    # Stable sorts by one number each: the last one decides first, and most rows are newer the later they come.
+    for key in (last, time, score):
+        waiting.sort(key=key.__getitem__, reverse=True)
     for row in waiting:
-        if total + cost[row] <= available:
-            total += cost[row]
+        needed = total + cost[row]
+        if needed <= available:
+            total = needed
             reasons[row] = "kept"
         else:
             reasons[row] = "budget"
