@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 BUILD_TOOLS := maturin
 RUNTIME := numpy rich
 TEST_TOOLS := pytest hypothesis tiktoken mypy ruff
-BENCH_TOOLS := langchain-core matplotlib
+BENCH_TOOLS := langchain-core matplotlib scikit-learn
 
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE

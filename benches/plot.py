@@ -10,6 +10,17 @@ import matplotlib as mpl
 
 from benches.frame import Row, Spread
 
+# The same ones whatever rows there are.
+COLORS = {
+    "pycontext, BlockSet": "C3",
+    "pycontext, list": "C1",
+    "same contract": "C0",
+    "same contract, plain objects": "C9",
+    "minimal": "C2",
+    "article": "C7",
+    "NumPy": "C4",
+}
+
 mpl.use("svg")
 # Text as text, and no random ids: the same numbers give the same file.
 mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pycontext", "font.size": 9})
@@ -25,7 +36,7 @@ def prune_by_size(rows: list[Row], target: Path) -> None:
             size = int(found[2].replace(",", ""))
             lines[f"pycontext, {found[1]}"][size] = row.ours
             lines[row.other][size] = row.theirs
-    figure, axes = plt.subplots(figsize=(6, 3.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
     for name, points in lines.items():
         sizes = sorted(points)
         medians = [points[size].median * 1e6 for size in sizes]
@@ -33,8 +44,8 @@ def prune_by_size(rows: list[Row], target: Path) -> None:
         high = [(points[size].high - points[size].median) * 1e6 for size in sizes]
         is_ours = name.startswith("pycontext")
         axes.errorbar(
-            sizes, medians, [low, high], label=name, marker="o", capsize=2, linewidth=2 if is_ours else 1,
-            color={"pycontext, list": "C3", "pycontext, BlockSet": "C4"}.get(name),
+            sizes, medians, [low, high], label=name, marker="o", markersize=4, capsize=2,
+            linewidth=2 if is_ours else 1, color=COLORS.get(name),
         )  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="blocks, token counts given", ylabel="µs a prune")
     axes.grid(visible=True, which="major", alpha=0.3)

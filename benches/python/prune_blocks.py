@@ -1,64 +1,48 @@
-"""`prune` of a plain list of blocks and of a `BlockSet` against the three baselines, token counts given."""
+"""`prune` of a list and of a `BlockSet` against the baselines: token counts given, kept rows and all reasons read."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from benches.comparison import article, contract, minimal
+from benches.comparison import article, chat, contract, minimal, vectors
 from benches.frame import Row, compare, race
-from pycontext import BlockSet, ContextBlock, ContextType, prune
+from benches.synthetic import Conversation
+from pycontext import BlockSet, ContextBlock, Selection, prune
 
-SIZES = {20: 401, 1_000: 61, 10_000: 15}
+# Rounds, and how many conversations take turns in them.
+SIZES = {20: (301, 8), 1_000: (41, 8), 10_000: (11, 6), 100_000: (5, 2)}
+# Here nothing is made of objects but what plain Python needs, and only those run that are done in seconds.
+LARGEST = 1_000_000
+LARGEST_ROUNDS = 5
 
-KINDS = [ContextType.USER, ContextType.AGENT, ContextType.MEMORY, ContextType.KNOWLEDGE]
+# By number of blocks: how often as fast as the plain-Python contract it has to be.
+LIST_NEEDS = {20: 1.0, 1_000: 2.0}
+SET_NEEDS = {20: 8.0, 1_000: 15.0, 10_000: 20.0, 100_000: 20.0}
+NUMPY_NEEDS = {100_000: 3.0}
+MESSAGES_NEED = 5.0
 
-
-def blocks_of(size: int, seed: int) -> list[ContextBlock]:
-    """A conversation with exchanges, memories, a few equal texts and scores of every height."""
-    rng = random.Random(seed)
-    blocks = [ContextBlock("s", "You help.", 1.0, ContextType.SYSTEM, timestamp=0, token_count=3)]
-    while len(blocks) < size - 1:
-        row = len(blocks)
-        tokens, score = rng.randint(5, 200), rng.random()
-        if rng.random() < 0.25 and row < size - 3:
-            blocks.append(ContextBlock(f"b{row}", "calling", score, ContextType.AGENT, timestamp=row, token_count=2))
-            blocks.append(
-                ContextBlock(
-                    f"b{row + 1}",
-                    f"result {row}",
-                    rng.random(),
-                    ContextType.TOOL,
-                    timestamp=row + 1,
-                    token_count=tokens,
-                    references=[f"b{row}"],
-                )
-            )
-        else:
-            text = f"text {row if rng.random() < 0.99 else 0}"
-            kind = rng.choice(KINDS)
-            blocks.append(ContextBlock(f"b{row}", text, score, kind, timestamp=row, token_count=tokens))
-    blocks.append(ContextBlock("u", "and now?", 0.9, ContextType.USER, timestamp=size, token_count=3))
-    return blocks
+Runner = Callable[[int], None]
 
 
 def run() -> tuple[list[Row], list[str]]:
-    return [row for size, rounds in SIZES.items() for row in measure(size, rounds)], []
+    rows = [row for size, (rounds, inputs) in SIZES.items() for row in measure(size, rounds, inputs)]
+    return [*rows, *measure_largest()], []
 
 
-def measure(size: int, rounds: int) -> list[Row]:
+def measure(size: int, rounds: int, inputs: int) -> list[Row]:
     # Other blocks in every round and another budget in every call, so that nothing is found again.
-    inputs = [blocks_of(size, seed) for seed in range(8)]
-    budgets = [sum(block.token_count + 5 for block in blocks) // 2 for blocks in inputs]
-    for blocks, budget in zip(inputs, budgets, strict=True):
-        check(blocks, budget)
+    conversations = [Conversation.of(size, seed) for seed in range(inputs)]
+    budgets = [conversation.half() for conversation in conversations]
+    lists = [conversation.blocks() for conversation in conversations]
+    plain = [conversation.plain() for conversation in conversations]
+    sets = [conversation.blockset() for conversation in conversations]
+    arrays = [vectors.Arrays.of(conversation) for conversation in conversations]
+    for given in zip(lists, sets, arrays, budgets, strict=True):
+        check(*given)
     repeat = max(1, 2_000 // size)
-    sets = [BlockSet(blocks) for blocks in inputs]
-    for blocks in sets:
-        blocks.total_cost("openai")
 
-    def runner(function: Callable[[Any, int], Any], given: Sequence[Any] = inputs) -> Callable[[int], None]:
+    def runner(function: Callable[[Any, int], object], given: Sequence[Any]) -> Runner:
         def run_all(number: int) -> None:
             blocks, budget = given[number % len(given)], budgets[number % len(given)]
             for step in range(repeat):
@@ -68,26 +52,87 @@ def measure(size: int, rounds: int) -> list[Row]:
 
     times = race(
         {
-            "list": runner(lambda blocks, budget: prune(blocks, budget).indices),
-            "BlockSet": runner(lambda blocks, budget: blocks.prune(budget).indices, sets),
-            "same contract": runner(contract.prune),
-            "minimal": runner(minimal.prune),
-            "article": runner(article.prune),
+            "list": runner(lambda blocks, budget: read(prune(blocks, budget)), lists),
+            "BlockSet": runner(lambda blocks, budget: read(blocks.prune(budget)), sets),
+            "same contract": runner(contract.prune, lists),
+            "same contract, plain objects": runner(contract.prune, plain),
+            "minimal": runner(minimal.prune, lists),
+            "article": runner(article.prune, lists),
+            "NumPy": runner(vectors.prune, arrays),
+            "BlockSet, messages": runner(lambda blocks, budget: blocks.prune(budget).messages("openai"), sets),
+            "same contract, messages": runner(plain_messages, lists),
         },
         rounds,
     )
     each = {name: [value / repeat for value in values] for name, values in times.items()}
-    baselines = {name: values for name, values in each.items() if name not in ("list", "BlockSet")}
+    others = ("same contract", "same contract, plain objects", "minimal", "article", "NumPy")
+
+    def against(job: str, ours: str, names: Sequence[str], at_least: Mapping[str, float | None]) -> list[Row]:
+        needs = {name.partition(", messages")[0]: need for name, need in at_least.items() if need}
+        given = {name.partition(", messages")[0]: each[name] for name in names}
+        return compare(job, {"ours": each[ours], **given}, ours="ours", at_least=needs)
+
+    of_list = {"same contract": LIST_NEEDS.get(size)}
+    of_set = {"same contract": SET_NEEDS.get(size), "NumPy": NUMPY_NEEDS.get(size)}
+    as_chat = "same contract, messages"
     return [
-        *compare(f"prune a list of {size:,} blocks", {"ours": each["list"], **baselines}, ours="ours"),
-        *compare(f"prune a BlockSet of {size:,} blocks", {"ours": each["BlockSet"], **baselines}, ours="ours"),
+        *against(f"prune a list of {size:,} blocks", "list", others[:-1], of_list),
+        *against(f"prune a BlockSet of {size:,} blocks", "BlockSet", others, of_set),
+        *against(f"prune {size:,} blocks to messages", "BlockSet, messages", [as_chat], {as_chat: MESSAGES_NEED}),
     ]
 
 
-def check(blocks: list[ContextBlock], budget: int) -> None:
-    """Both sides give the same result before either is timed."""
-    kept, reasons, tokens = contract.prune(blocks, budget)
-    selection = prune(blocks, budget)
-    ours = [entry["reason"].partition(":")[0] for entry in selection.to_dict()["blocks"]]
-    if (selection.indices.tolist(), ours, selection.tokens) != (kept, reasons, tokens):
-        raise SystemExit("the plain-Python contract and the kernel differ")
+def measure_largest() -> list[Row]:
+    conversation = Conversation.of(LARGEST, 0)
+    budget = conversation.half()
+    plain, blocks, arrays = conversation.plain(), conversation.blockset(), vectors.Arrays.of(conversation)
+    kept = contract.prune(plain, budget)
+    same("the kernel", ours(blocks.prune(budget)), kept)
+    same("NumPy", named(*vectors.prune(arrays, budget)), kept)
+    del kept
+    # One conversation only; the budget is another one in every round.
+    times = race(
+        {
+            "ours": lambda number: read(blocks.prune(budget - number)),
+            "same contract, plain objects": lambda number: contract.prune(plain, budget - number),
+            "NumPy": lambda number: vectors.prune(arrays, budget - number),
+        },
+        LARGEST_ROUNDS,
+    )
+    return compare(f"prune a BlockSet of {LARGEST:,} blocks", times, ours="ours")
+
+
+def read(selection: Selection) -> tuple[object, object]:
+    """What the baselines return too: kept rows, and a reason for every row."""
+    return selection.indices, selection.reasons
+
+
+def plain_messages(blocks: Sequence[ContextBlock], budget: int) -> list[dict[str, str]]:
+    return chat.messages(blocks, contract.prune(blocks, budget)[0])
+
+
+Result = tuple[list[int], list[str], int]
+
+
+def check(blocks: list[ContextBlock], columns: BlockSet, arrays: vectors.Arrays, budget: int) -> None:
+    """All sides give the same result before any is timed."""
+    wanted = contract.prune(blocks, budget)
+    selection = columns.prune(budget)
+    same("the kernel over a list", ours(prune(blocks, budget)), wanted)
+    same("the kernel", ours(selection), wanted)
+    same("NumPy", named(*vectors.prune(arrays, budget)), wanted)
+    if selection.messages("openai") != plain_messages(blocks, budget):
+        raise SystemExit("the messages of the plain-Python contract and ours differ")
+
+
+def same(name: str, found: Result, wanted: Result) -> None:
+    if found != wanted:
+        raise SystemExit(f"the plain-Python contract and {name} differ")
+
+
+def ours(selection: Selection) -> Result:
+    return selection.indices.tolist(), [str(code) for code in selection.reasons], selection.tokens
+
+
+def named(kept: vectors.Rows, codes: vectors.Codes, tokens: int) -> Result:
+    return kept.tolist(), [vectors.REASONS[code] for code in codes.tolist()], tokens

@@ -1,0 +1,67 @@
+"""Effective scores of 100,000 blocks at another time in every call."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from benches.comparison import article, decay
+from benches.frame import Row, compare, race
+from benches.synthetic import PlainBlock
+from pycontext import BlockSet, ContextType
+
+SIZE = 100_000
+ROUNDS = 31
+FACTOR = 0.95
+FLOOR = 0.1
+
+NOW_MS = 1_800_000_000_000
+# Up to two hours old, by which almost all have come down to the floor, and some stamped by a clock that is ahead.
+OLDEST_MS, NEWEST_MS = -7_200_000, 60_000
+
+NEEDS = {"article": 100.0, "plain Python": 35.0, "NumPy": 5.0}
+
+
+def run() -> tuple[list[Row], list[str]]:
+    rng = random.Random(17)
+    kinds = list(ContextType)
+    content = ["text"] * SIZE
+    type = rng.choices(kinds, weights=[1, 20, 20, 20, 20, 20], k=SIZE)
+    score = [rng.random() for _ in range(SIZE)]
+    timestamp = [NOW_MS + rng.randint(OLDEST_MS, NEWEST_MS) for _ in range(SIZE)]
+    blocks = BlockSet.from_columns(content, type, score, timestamp=timestamp, token_count=[1] * SIZE)
+
+    def objects() -> list[PlainBlock]:
+        columns = zip(score, type, timestamp, strict=True)
+        return [PlainBlock(f"b{row}", "text", *fields, 1) for row, fields in enumerate(columns)]
+
+    plain, overwritten = objects(), objects()
+    vectors = partial(
+        decay.vectors,
+        np.array(score),
+        np.array(timestamp),
+        np.array([kind is ContextType.SYSTEM for kind in type]),
+        factor_per_minute=FACTOR,
+        floor=FLOOR,
+    )
+    runners: dict[str, Callable[[int], object]] = {
+        "ours": lambda now: blocks.effective_scores(factor_per_minute=FACTOR, now=now, floor=FLOOR),
+        "article": lambda now: article.decay(overwritten, now, FACTOR),
+        "plain Python": lambda now: decay.plain(plain, now, FACTOR, FLOOR),
+        "NumPy": lambda now: vectors(now=now),
+    }
+    for now in (NOW_MS, NOW_MS + 1_000_001):
+        wanted = np.array(runners["plain Python"](now))
+        for name in ("ours", "NumPy"):
+            if not np.allclose(runners[name](now), wanted, rtol=0, atol=1e-12):
+                raise SystemExit(f"decayed scores of {name} and of plain Python differ")
+
+    def later(function: Callable[[int], object]) -> Callable[[int], object]:
+        # A second later in every round: nothing is found again.
+        return lambda number: function(NOW_MS + 1_000 * number)
+
+    times = race({name: later(function) for name, function in runners.items()}, ROUNDS)
+    return compare(f"decay {SIZE:,} blocks", times, ours="ours", at_least=NEEDS), []
