@@ -18,7 +18,6 @@ from pycontext.messages.openai import from_blocks
 
 TURNS = (ContextType.USER, ContextType.AGENT, ContextType.TOOL)
 REFERENCES = (ContextType.MEMORY, ContextType.KNOWLEDGE)
-WANT_OF_ROOM = ("budget", "share:")
 
 
 class DoesNotFitError(Exception):
@@ -194,32 +193,32 @@ def select(
 
     for tier in policy.tiers:
         limit = math.floor(available * tier.share)
-        waiting = [
-            unit
-            for unit in units
-            if blocks[unit[0]].type in tier.types
-            and (not reasons[unit[0]] or reasons[unit[0]].startswith(WANT_OF_ROOM))
-        ]
-
-        def key(unit: Sequence[int], order: str = tier.order) -> tuple[Any, ...]:
-            newest = max(blocks[row].timestamp for row in unit)
-            best = max(scores[row] for row in unit)
-            return (best, newest, unit[-1]) if order == "score" else (newest, unit[-1])
-
-        waiting.sort(key=key, reverse=True)
-        is_first_look = True
+        waiting = [unit for unit in units if blocks[unit[0]].type in tier.types and is_open(reasons[unit[0]])]
+        waiting.sort(key=lambda unit: sort_key(unit, blocks, scores, tier.order), reverse=True)
         while True:
             before = len(waiting)
             for unit in list(waiting):
-                needed = tokens(kept | set(unit))
-                if needed <= limit:
+                if tokens(kept | set(unit)) <= limit:
                     kept |= set(unit)
                     waiting.remove(unit)
                     for row in unit:
                         reasons[row] = "kept"
-                elif is_first_look:
-                    fall(unit, f"share:{tier.name}" if needed <= available else "budget", unit[0])
-            is_first_look = False
             if len(waiting) == before:
                 break
+        for unit in waiting:
+            short_of_share = tokens(kept | set(unit)) <= available
+            fall(unit, f"share:{tier.name}" if short_of_share else "budget", unit[0])
     return Outcome(sorted(kept), reasons, tokens(kept))
+
+
+def is_open(reason: str) -> bool:
+    """Whether a unit may still be taken by a later tier."""
+    return not reason or reason == "budget" or reason.startswith("share:")
+
+
+def sort_key(
+    unit: Sequence[int], blocks: Sequence[ContextBlock], scores: Sequence[float], order: str
+) -> tuple[Any, ...]:
+    newest = max(blocks[row].timestamp for row in unit)
+    best = max(scores[row] for row in unit)
+    return (best, newest, unit[-1]) if order == "score" else (newest, unit[-1])

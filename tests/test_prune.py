@@ -166,7 +166,8 @@ def test_four_parallel_calls_cut_in_the_middle(policy):
     ]
     selection = prune(to_blocks(chat), 450, policy=policy)
     assert [message["role"] for message in selection.messages()] == ["system", "user", "user"]
-    assert prune(to_blocks(chat), 600, policy=policy).messages() == chat
+    # "window" leaves 30 % to other things than the conversation.
+    assert prune(to_blocks(chat), 800, policy=policy).messages() == chat
 
 
 @pytest.mark.parametrize("policy", POLICIES)

@@ -1,7 +1,7 @@
 """The same contract in NumPy, from arrays that are ready.
 
 Which rows are one unit, and which texts are equal, is given: strings are not NumPy's work. So this baseline is spared
-the references, the ids and the hashing that the other sides do, and it returns codes where they return names.
+the references, the ids and the hashing that the other sides do.
 
 No sort of everything: scores are between 0 and 1, so a histogram of the tokens by score finds the bin in which the
 budget ends. All above it stays, that bin is sorted, and of what is below only the little that still fits is looked at.
@@ -24,6 +24,7 @@ Codes = NDArray[np.uint8]
 
 # The codes are positions in here; the first two are those of what stays.
 REASONS = ("kept", "pinned", "budget", "duplicate", "unit", "orphan")
+NAMES = np.array(REASONS, dtype=object)
 KEPT, PINNED, BUDGET, DUPLICATE, UNIT, ORPHAN = range(len(REASONS))
 
 SYSTEM, USER, AGENT, TOOL = (ContextType[name].value for name in ("SYSTEM", "USER", "AGENT", "TOOL"))
@@ -118,6 +119,11 @@ def prune(arrays: Arrays, available: int) -> tuple[Rows, Codes, int]:
         of_head = codes[heads]
         codes[inside] = np.where(of_head <= PINNED, of_head, UNIT)
     return np.flatnonzero(codes <= PINNED), codes, total
+
+
+def names(codes: Codes) -> list[str]:
+    """The reason of every row, as the other sides return it."""
+    return NAMES[codes].tolist()
 
 
 def _worse(arrays: Arrays, score: NDArray[np.float64], time: NDArray[np.int64]) -> Rows:

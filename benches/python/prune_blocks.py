@@ -58,7 +58,7 @@ def measure(size: int, rounds: int, inputs: int) -> list[Row]:
             "same contract, plain objects": runner(contract.prune, plain),
             "minimal": runner(minimal.prune, lists),
             "article": runner(article.prune, lists),
-            "NumPy": runner(vectors.prune, arrays),
+            "NumPy": runner(prune_arrays, arrays),
             "BlockSet, messages": runner(lambda blocks, budget: blocks.prune(budget).messages("openai"), sets),
             "same contract, messages": runner(plain_messages, lists),
         },
@@ -95,7 +95,7 @@ def measure_largest() -> list[Row]:
         {
             "ours": lambda number: read(blocks.prune(budget - number)),
             "same contract, plain objects": lambda number: contract.prune(plain, budget - number),
-            "NumPy": lambda number: vectors.prune(arrays, budget - number),
+            "NumPy": lambda number: prune_arrays(arrays, budget - number),
         },
         LARGEST_ROUNDS,
     )
@@ -105,6 +105,11 @@ def measure_largest() -> list[Row]:
 def read(selection: Selection) -> tuple[object, object]:
     """What the baselines return too: kept rows, and a reason for every row."""
     return selection.indices, selection.reasons
+
+
+def prune_arrays(arrays: vectors.Arrays, budget: int) -> tuple[object, object]:
+    kept, codes, _ = vectors.prune(arrays, budget)
+    return kept, vectors.names(codes)
 
 
 def plain_messages(blocks: Sequence[ContextBlock], budget: int) -> list[dict[str, str]]:

@@ -250,9 +250,13 @@ impl<T: AsRef<str>> Columns<T> {
     ///
     /// # Errors
     /// The position among `rows` of the first whose id is taken, and what is wrong; nothing was changed.
-    pub fn extend(&mut self, rows: impl IntoIterator<Item = Row<T>>) -> Result<(), (usize, Fault)> {
+    pub fn extend(
+        &mut self,
+        rows: impl ExactSizeIterator<Item = Row<T>>,
+    ) -> Result<(), (usize, Fault)> {
         let before = self.len();
-        for (position, row) in rows.into_iter().enumerate() {
+        self.reserve(rows.len());
+        for (position, row) in rows.enumerate() {
             if let Err(fault) = self.push(row) {
                 let keep: Vec<_> = (0..self.len()).map(|row| row < before).collect();
                 self.retain(&keep);
@@ -260,6 +264,19 @@ impl<T: AsRef<str>> Columns<T> {
             }
         }
         Ok(())
+    }
+
+    /// Makes room for so many rows more.
+    fn reserve(&mut self, rows: usize) {
+        self.id.reserve(rows);
+        self.content.reserve(rows);
+        self.kind.reserve(rows);
+        self.score.reserve(rows);
+        self.timestamp.reserve(rows);
+        self.tokens.reserve(rows);
+        self.rare.reserve(rows);
+        let hash_of = |&row: &u32| self.hasher.hash_one(self.id[row as usize].as_ref());
+        self.index.reserve(rows, hash_of);
     }
 
     /// Puts a block in the place of another.

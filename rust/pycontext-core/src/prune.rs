@@ -152,15 +152,22 @@ impl<'a, T: AsRef<str>> Input<'a, T> {
 
     /// Units of a tier whose fate is open, in the order of their rows.
     fn waiting(&self, tier: &Tier, fates: &Fates) -> Vec<Unit> {
+        let kinds = self.columns.kinds();
+        let is_open = |row: usize| {
+            let fate = fates.by_row[row];
+            let is_waiting = fate.is_none_or(|fate| matches!(fate, Reason::Share(..)));
+            is_waiting && tier.kinds.holds(kinds[row])
+        };
         let mut units = Vec::with_capacity(self.costs.len());
-        let mut groups = self.groups.iter().peekable();
-        for (row, (fate, kind)) in fates.by_row.iter().zip(self.columns.kinds()).enumerate() {
-            let group = groups.next_if(|unit| unit.head as usize == row);
-            if fate.is_none_or(|fate| matches!(fate, Reason::Share(..))) && tier.kinds.holds(*kind)
-            {
-                units.push(group.copied().unwrap_or_else(|| self.single(row)));
-            }
+        let mut next = 0;
+        for group in &self.groups {
+            let head = group.head as usize;
+            units.extend((next..head).filter(|row| is_open(*row)).map(|row| self.single(row)));
+            units.extend(is_open(head).then_some(*group));
+            next = head + 1;
         }
+        let rest = (next..self.costs.len()).filter(|row| is_open(*row));
+        units.extend(rest.map(|row| self.single(row)));
         units
     }
 }
@@ -385,50 +392,63 @@ fn take_in_order(
 
 /// Where the room ends, among units on levels of score or time.
 ///
-/// All passes over the units do the same for every unit: in what half they are has no pattern that a processor could
-/// guess, and a wrong guess costs more than the rest.
+/// Every pass over the units is short and does the same for every unit: in what half a unit is has no pattern that a
+/// processor could guess, and a wrong guess costs more than the rest.
 struct Border {
-    levels: Levels,
+    /// The level of every unit.
+    levels: Vec<u16>,
     /// Everything on this level or above it fits.
-    level: usize,
+    level: u16,
+    /// Tokens of what is there.
+    tokens: u64,
 }
 
 impl Border {
     fn of(pack: &Pack<'_>, units: &[Unit], order: Order, limit: u64) -> Self {
-        let levels = Levels::of(order, units);
-        let mut tokens = vec![0; LEVELS];
-        for unit in units {
-            tokens[levels.of_unit(unit)] += unit.cost;
+        let scale = Levels::of(order, units);
+        let levels: Vec<_> = units.iter().map(|unit| scale.of_unit(unit)).collect();
+        let mut tokens = vec![0; usize::from(LEVELS)];
+        for (unit, level) in units.iter().zip(&levels) {
+            tokens[usize::from(*level)] += unit.cost;
         }
-        let mut room = pack.sure_room(limit);
-        let mut level = LEVELS;
-        while level > 0 && tokens[level - 1] <= room {
-            level -= 1;
-            room -= tokens[level];
+        let room = pack.sure_room(limit);
+        let mut border = Self { levels, level: LEVELS, tokens: 0 };
+        while let Some(below) = border.level.checked_sub(1)
+            && border.tokens + tokens[usize::from(below)] <= room
+        {
+            border.level = below;
+            border.tokens += tokens[usize::from(below)];
         }
-        Self { levels, level }
+        border
     }
 
     /// Takes what is above the border; returns the units on the level below it, and leaves the others in `units`.
     fn take(&self, pack: &mut Pack<'_>, units: &mut Vec<Unit>, fates: &mut Fates) -> Vec<Unit> {
-        let mut near = Vec::new();
-        let (mut sum, mut behind, mut len) = (0, 0, 0);
-        for at in 0..units.len() {
-            let unit = units[at];
-            let level = self.levels.of_unit(&unit);
-            let is_above = level >= self.level;
-            sum += if is_above { unit.cost } else { 0 };
-            behind = behind.max(if is_above { unit.last + 1 } else { 0 });
-            let fate = &mut fates.by_row[unit.head as usize];
-            *fate = if is_above { Some(Reason::Kept) } else { *fate };
-            units[len] = unit;
-            len += usize::from(level + 1 < self.level);
-            if level + 1 == self.level {
-                near.push(unit);
-            }
+        let mut above = vec![0; units.len()];
+        let mut taken = 0;
+        for (unit, level) in units.iter().zip(&self.levels) {
+            above[taken] = unit.head;
+            taken += usize::from(*level >= self.level);
         }
-        pack.sum += sum;
-        pack.last = pack.last.max(behind.checked_sub(1));
+        for head in &above[..taken] {
+            fates.by_row[*head as usize] = Some(Reason::Kept);
+        }
+        pack.sum += self.tokens;
+        let levels = || units.iter().zip(&self.levels);
+        // Which row is the last matters where the costs have tails.
+        pack.last = if pack.tails == Tails::default() {
+            pack.last.max(above[..taken].last().copied())
+        } else {
+            let lasts = levels().map(|(unit, level)| (*level >= self.level).then_some(unit.last));
+            lasts.max().flatten().max(pack.last)
+        };
+        let is_near = |(unit, level): (&Unit, &u16)| (level + 1 == self.level).then_some(*unit);
+        let near = levels().filter_map(is_near).collect();
+        let mut len = 0;
+        for (at, level) in self.levels.iter().enumerate() {
+            units[len] = units[at];
+            len += usize::from(level + 1 < self.level);
+        }
         units.truncate(len);
         near
     }
@@ -441,7 +461,7 @@ const PASSES: usize = 16;
 const MANY: usize = 512;
 
 /// Levels of the histogram.
-const LEVELS: usize = 4096;
+const LEVELS: u16 = 4096;
 
 /// Units by level, from 0 to `LEVELS - 1`; of two units, the one on the higher level is taken first.
 struct Levels {
@@ -476,10 +496,10 @@ impl Levels {
         }
     }
 
-    fn of_unit(&self, unit: &Unit) -> usize {
+    fn of_unit(&self, unit: &Unit) -> u16 {
         let level = (self.value(unit) - self.first) >> self.bits;
-        // What is not below is the highest score.
-        usize::try_from(level).unwrap_or(LEVELS).min(LEVELS - 1)
+        // The highest score would be on a level of its own.
+        u16::try_from(level).unwrap_or(LEVELS).min(LEVELS - 1)
     }
 }
 

@@ -80,7 +80,8 @@ pub fn check_id(field: &str, id: &Bound<'_, PyAny>) -> PyResult<()> {
 /// Reads a `ContextBlock`, the `index`th of several.
 pub fn read(block: &Bound<'_, PyAny>, index: Option<usize>) -> PyResult<Fields> {
     let py = block.py();
-    if !block.is_instance(class::block(py)?)? {
+    let class = class::block(py)?;
+    if !block.get_type().is(class) && !block.is_instance(class)? {
         let kind = block.get_type().name()?;
         let fault = Fault::new("block", &shown(block), format!("is {kind}, not ContextBlock"));
         return Err(raise(py, &fault.at(index, None)));

@@ -164,8 +164,7 @@ impl Columns {
         let fields = blocks.iter().enumerate().map(read_one).collect::<PyResult<Vec<_>>>()?;
         let tokens = self.tokens(py, &fields, counts.as_deref())?;
         let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
-        let (rows, metadata) = rows.unzip();
-        let added = self.lock(py).change().extend(rows, metadata);
+        let added = self.lock(py).change().extend(rows);
         added.map_err(|(i, fault)| raise(py, &fault.at(Some(i), None)))
     }
 
@@ -189,8 +188,8 @@ impl Columns {
         let fields = columns.read(py, self.table(py).columns.len())?.map_err(failed)?;
         let tokens = self.tokens(py, &fields, None)?;
         let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
-        let (rows, metadata) = rows.unzip();
-        self.lock(py).change().extend(rows, metadata).map_err(failed)
+        let added = self.lock(py).change().extend(rows);
+        added.map_err(failed)
     }
 
     /// Rows that say what a better one says, with the row of that one.

@@ -31,12 +31,19 @@ impl Table {
     /// Appends rows, all or none.
     pub fn extend(
         &mut self,
-        rows: Vec<Row<PyBackedStr>>,
-        mut metadata: Vec<Metadata>,
+        rows: impl ExactSizeIterator<Item = (Row<PyBackedStr>, Metadata)>,
     ) -> Result<(), (usize, Fault)> {
-        self.columns.extend(rows)?;
-        self.metadata.append(&mut metadata);
-        Ok(())
+        let before = self.metadata.len();
+        self.metadata.reserve(rows.len());
+        let metadata = &mut self.metadata;
+        let added = self.columns.extend(rows.map(|(row, of_row)| {
+            metadata.push(of_row);
+            row
+        }));
+        if added.is_err() {
+            self.metadata.truncate(before);
+        }
+        added
     }
 
     /// Puts a block in the place of another, or changes nothing.
