@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-__all__ = ["column", "integers", "numbers"]
+__all__ = ["column", "integers", "numbers", "reals"]
 
 
 def column(name: str, values: object) -> list[Any]:
@@ -21,19 +21,24 @@ def column(name: str, values: object) -> list[Any]:
     return values if isinstance(values, list) else list(values)
 
 
-def numbers(name: str, values: object) -> NDArray[np.float64]:
-    """A column of real numbers as an array; whether they are in range is for the core."""
-    return _array(name, values, "fiu", "numbers").astype("float64", copy=False)
+def numbers(name: str, values: object) -> list[Any] | NDArray[np.float64]:
+    """A column of real numbers: an array as one of doubles, anything else as a list for the core to check."""
+    return reals(name, values) if hasattr(values, "dtype") else column(name, values)
 
 
-def integers(name: str, values: object, most: int) -> list[int]:
-    """A column of whole numbers from 0 up."""
+def integers(name: str, values: object) -> list[Any] | NDArray[np.int64]:
+    """A column of whole numbers: an array as one of 64 bits, anything else as a list for the core to check."""
+    if not hasattr(values, "dtype"):
+        return column(name, values)
     array = _array(name, values, "iu", "whole numbers")
-    outside = (array < 0) | (array > most)
-    if outside.any():
-        row = int(outside.argmax())
-        raise ValidationError(f"blocks[{row}]: {name} {array[row]} is not from 0 to {most}")
-    return list(array.tolist())
+    if array.size and array.dtype.kind == "u" and array.max() >= 2**63:
+        raise ValidationError(f"{name} {array.max()} is not below {2**63}")
+    return array.astype("int64", copy=False)
+
+
+def reals(name: str, values: object) -> NDArray[np.float64]:
+    """A column of real numbers as an array of doubles; whether they are in range is for the core."""
+    return _array(name, values, "fiu", "numbers").astype("float64", copy=False)
 
 
 def _array(name: str, values: object, kinds: str, what: str) -> NDArray[Any]:

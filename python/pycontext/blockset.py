@@ -9,7 +9,7 @@ from threading import RLock
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from pycontext import _core
-from pycontext.arrays import column, integers, numbers
+from pycontext.arrays import column, integers, numbers, reals
 from pycontext.block import ContextBlock, ContextType, Counted, copied, needs_count, now_ms, raw_count, restore
 from pycontext.budget import Budget, available_of
 from pycontext.counter import DEFAULT_ENCODING, EncodingCounter, TokenCounter, as_counter, count_with
@@ -99,9 +99,9 @@ class BlockSet(MutableSequence[ContextBlock]):
             contents,
             column("type", type),
             numbers("score", score),
-            [now_ms()] * n if timestamp is None else integers("timestamp", timestamp, 2**63 - 1),
+            [now_ms()] * n if timestamp is None else integers("timestamp", timestamp),
             None if id is None else column("id", id),
-            None if token_count is None else integers("token_count", token_count, 2**32 - 1),
+            None if token_count is None else integers("token_count", token_count),
             None if references is None else column("references", references),
         )
         blocks._revision += bool(n)
@@ -243,7 +243,7 @@ class BlockSet(MutableSequence[ContextBlock]):
 
     def undo_add(self, revision: int) -> None:
         """Take back the last `add`, as if it had not been; the caller has been inside `settled` since `revision`."""
-        self._columns.retain([True] * (len(self) - 1) + [False])
+        self._columns.remove([len(self) - 1])
         self._revision = revision
 
     def find(self, block_id: str) -> int | None:
@@ -286,7 +286,7 @@ class BlockSet(MutableSequence[ContextBlock]):
         Raises:
             ValidationError: there is not one score a block, or one is outside its limits; nothing was changed.
         """
-        array = numbers("scores", scores)
+        array = reals("scores", scores)
         with self.settled():
             _core.set_scores(self._columns, array)
             self._held.write_scores(array)
@@ -424,9 +424,8 @@ class BlockSet(MutableSequence[ContextBlock]):
         is equal, not of the whole set: that was noted when the blocks came.
         """
         with self.settled():
-            pairs = self._columns.duplicates()
-            names = {self._columns.get(row)[0]: self._columns.get(copy)[0] for row, copy in pairs}
-            return self._drop([row for row, _ in pairs], names)
+            found = self._columns.duplicates()
+            return self._drop([row for row, _, _ in found], {id: copy for _, id, copy in found})
 
     def _drop(self, rows: list[int], copies: dict[str, str]) -> list[ContextBlock]:
         """Remove rows and return their blocks; references to duplicates among them name the copies."""
@@ -482,7 +481,7 @@ class BlockSet(MutableSequence[ContextBlock]):
     def _remove(self, rows: set[int]) -> None:
         if not rows:
             return
-        self._columns.retain([row not in rows for row in range(len(self))])
+        self._columns.remove(list(rows))
         self._held.remove(rows)
         self._revision += 1
 

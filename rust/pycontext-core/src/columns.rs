@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 
+use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
 
 use crate::cost::{Cost, CostColumn, Render, Tails, cost};
@@ -224,12 +225,19 @@ impl<T: AsRef<str>> Columns<T> {
     /// # Errors
     /// The id is taken; nothing was changed.
     pub fn push(&mut self, row: Row<T>) -> Result<(), Fault> {
-        self.check_free(row.id.as_ref(), None)?;
         let at = u32::try_from(self.len())
             .map_err(|_| Fault::new("blocks", "", "are more than 2**32 - 1"))?;
-        self.type_tokens[row.kind as usize] += u64::from(row.tokens);
+        let hash = self.hasher.hash_one(row.id.as_ref());
+        let id_of = |row: &u32| self.id[*row as usize].as_ref();
+        let hash_of = |row: &u32| self.hasher.hash_one(id_of(row));
+        match self.index.entry(hash, |other| id_of(other) == row.id.as_ref(), hash_of) {
+            Entry::Occupied(taken) => {
+                return Err(id_is_taken(row.id.as_ref(), *taken.get() as usize));
+            }
+            Entry::Vacant(free) => free.insert(at),
+        };
         self.id.push(row.id);
-        self.enter(at);
+        self.type_tokens[row.kind as usize] += u64::from(row.tokens);
         self.content.push(row.content);
         self.kind.push(row.kind);
         self.score.push(row.score);
@@ -277,6 +285,8 @@ impl<T: AsRef<str>> Columns<T> {
         self.rare.reserve(rows);
         let hash_of = |&row: &u32| self.hasher.hash_one(self.id[row as usize].as_ref());
         self.index.reserve(rows, hash_of);
+        self.units.reserve(rows);
+        self.twins.reserve(rows);
     }
 
     /// Puts a block in the place of another.
@@ -284,7 +294,7 @@ impl<T: AsRef<str>> Columns<T> {
     /// # Errors
     /// The id is taken by a third; nothing was changed.
     pub fn set(&mut self, at: usize, row: Row<T>) -> Result<(), Fault> {
-        self.check_free(row.id.as_ref(), Some(at))?;
+        self.check_free(row.id.as_ref(), at)?;
         let number = to_u32(at);
         self.forget_twin(number);
         let is_tied = row.rare.is_some() || self.rare[at].is_some();
@@ -459,13 +469,9 @@ impl<T: AsRef<str>> Columns<T> {
         }
     }
 
-    fn check_free(&self, id: &str, except: Option<usize>) -> Result<(), Fault> {
+    fn check_free(&self, id: &str, except: usize) -> Result<(), Fault> {
         match self.find(id) {
-            Some(taken) if Some(taken) != except => Err(Fault::new(
-                "id",
-                &format!("'{id}'"),
-                format!("is already the id of blocks[{taken}]"),
-            )),
+            Some(taken) if taken != except => Err(id_is_taken(id, taken)),
             _ => Ok(()),
         }
     }
@@ -523,6 +529,10 @@ impl Costs {
         self.stale =
             kept.enumerate().filter(|(_, old)| stale.contains(old)).map(|(new, _)| new).collect();
     }
+}
+
+fn id_is_taken(id: &str, by: usize) -> Fault {
+    Fault::new("id", &format!("'{id}'"), format!("is already the id of blocks[{by}]"))
 }
 
 fn to_u32(row: usize) -> u32 {

@@ -49,17 +49,15 @@ impl Decay {
     /// Scores at the time `now`, in milliseconds since the epoch; the three columns have one entry a block.
     #[must_use]
     pub fn apply(&self, scores: &[f64], timestamps: &[i64], kinds: &[Kind], now: i64) -> Vec<f64> {
-        let mut out = scores.to_vec();
         let rates = self.rates.map(|rate| rate / MINUTE);
-        let rows = Rows { timestamps, kinds, rates, floor: self.floor, now };
-        vectors::fall(&mut out, &rows);
-        out
+        vectors::fall(&Rows { scores, timestamps, kinds, rates, floor: self.floor, now })
     }
 }
 
-/// What the kernel reads besides the scores.
+/// What is read.
 #[derive(Debug, Clone, Copy)]
 struct Rows<'a> {
+    scores: &'a [f64],
     timestamps: &'a [i64],
     kinds: &'a [Kind],
     /// Binary logarithm of the factor a millisecond, by type.
@@ -70,19 +68,30 @@ struct Rows<'a> {
 
 /// Lets every score fall. Inlined into functions that are compiled for different vectors.
 #[inline(always)]
-fn fall(scores: &mut [f64], rows: &Rows<'_>) {
+fn fall(rows: &Rows<'_>) -> Vec<f64> {
+    /// The compiler likes to know how long a loop is.
     const CHUNK: usize = 64;
-    let columns = rows.timestamps.chunks(CHUNK).zip(rows.kinds.chunks(CHUNK));
-    for (scores, (timestamps, kinds)) in scores.chunks_mut(CHUNK).zip(columns) {
-        let mut exponents = [0.0; CHUNK];
-        for ((exponent, timestamp), kind) in exponents.iter_mut().zip(timestamps).zip(kinds) {
-            let age = rows.now.saturating_sub(*timestamp).clamp(0, OLDEST);
-            *exponent = to_f64(age) * rows.rates[*kind as usize];
-        }
-        for (score, exponent) in scores.iter_mut().zip(exponents) {
-            let fallen = *score * power_of_two(exponent);
-            *score = larger(fallen, smaller(*score, rows.floor));
-        }
+    let mut out = Vec::with_capacity(rows.scores.len());
+    let (scores, other_scores) = rows.scores.as_chunks::<CHUNK>();
+    let (timestamps, other_timestamps) = rows.timestamps.as_chunks::<CHUNK>();
+    let (kinds, other_kinds) = rows.kinds.as_chunks::<CHUNK>();
+    for ((scores, timestamps), kinds) in scores.iter().zip(timestamps).zip(kinds) {
+        let mut fallen = *scores;
+        fall_chunk(&mut fallen, timestamps, kinds, rows);
+        out.extend_from_slice(&fallen);
+    }
+    let from = out.len();
+    out.extend_from_slice(other_scores);
+    fall_chunk(&mut out[from..], other_timestamps, other_kinds, rows);
+    out
+}
+
+#[inline(always)]
+fn fall_chunk(scores: &mut [f64], timestamps: &[i64], kinds: &[Kind], rows: &Rows<'_>) {
+    for ((score, timestamp), kind) in scores.iter_mut().zip(timestamps).zip(kinds) {
+        let age = rows.now.saturating_sub(*timestamp).clamp(0, OLDEST);
+        let fallen = *score * power_of_two(to_f64(age) * rows.rates[*kind as usize]);
+        *score = larger(fallen, smaller(*score, rows.floor));
     }
 }
 
@@ -137,29 +146,29 @@ fn smaller(a: f64, b: f64) -> f64 {
 mod vectors {
     use super::Rows;
 
-    pub fn fall(scores: &mut [f64], rows: &Rows<'_>) {
+    pub fn fall(rows: &Rows<'_>) -> Vec<f64> {
         if is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
         {
             // SAFETY: the machine has the instructions that the function is compiled for.
-            unsafe { with_avx512(scores, rows) }
+            unsafe { with_avx512(rows) }
         } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
             // SAFETY: as above.
-            unsafe { with_avx2(scores, rows) }
+            unsafe { with_avx2(rows) }
         } else {
-            super::fall(scores, rows);
+            super::fall(rows)
         }
     }
 
     #[target_feature(enable = "avx512f,avx512dq,avx512vl,fma")]
-    fn with_avx512(scores: &mut [f64], rows: &Rows<'_>) {
-        super::fall(scores, rows);
+    fn with_avx512(rows: &Rows<'_>) -> Vec<f64> {
+        super::fall(rows)
     }
 
     #[target_feature(enable = "avx2,fma")]
-    fn with_avx2(scores: &mut [f64], rows: &Rows<'_>) {
-        super::fall(scores, rows);
+    fn with_avx2(rows: &Rows<'_>) -> Vec<f64> {
+        super::fall(rows)
     }
 }
 
@@ -206,9 +215,8 @@ mod tests {
             let here = decay.apply(&scores, &timestamps, &kinds, 3 * HOUR);
             let rates = decay.rates.map(|rate| rate / MINUTE);
             let (floor, now) = (0.05, 3 * HOUR);
-            let mut anywhere = scores.clone();
-            let rows = Rows { timestamps: &timestamps, kinds: &kinds, rates, floor, now };
-            fall(&mut anywhere, &rows);
+            let (timestamps, kinds) = (&timestamps, &kinds);
+            let anywhere = fall(&Rows { scores: &scores, timestamps, kinds, rates, floor, now });
             let bits = |scores: &[f64]| scores.iter().map(|s| s.to_bits()).collect::<Vec<_>>();
             assert_eq!(bits(&here), bits(&anywhere));
         }

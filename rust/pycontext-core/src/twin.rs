@@ -15,6 +15,11 @@ pub struct Twins {
 }
 
 impl Twins {
+    /// Makes room for so many texts more.
+    pub fn reserve(&mut self, texts: usize) {
+        self.texts.reserve(texts, |(hash, _)| *hash);
+    }
+
     /// Notes a row; `is_same` compares it with another of the same hash.
     pub fn enter(&mut self, row: u32, hash: u64, is_same: impl Fn(u32) -> bool) {
         let equal = |&(other_hash, other): &(u64, u32)| other_hash == hash && is_same(other);

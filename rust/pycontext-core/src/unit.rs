@@ -136,6 +136,11 @@ impl Units {
         }
     }
 
+    /// Makes room for so many rows more.
+    pub fn reserve(&mut self, rows: usize) {
+        self.head.reserve(rows);
+    }
+
     /// Says that rows changed in another way.
     pub fn spoil(&mut self) {
         self.is_stale = true;

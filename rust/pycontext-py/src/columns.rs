@@ -15,7 +15,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyList, PyTuple};
 
-use crate::batch;
+use crate::batch::{self, Numbers};
 use crate::block::{Fields, RawFields, placed, read};
 use crate::count;
 use crate::error::{raise, refuse};
@@ -160,8 +160,11 @@ impl Columns {
     #[pyo3(signature = (blocks, counts = None))]
     fn extend(&self, blocks: &Bound<'_, PyList>, counts: Option<Vec<u32>>) -> PyResult<()> {
         let py = blocks.py();
-        let read_one = |(i, block): (usize, Bound<'_, PyAny>)| read(&block, Some(i));
-        let fields = blocks.iter().enumerate().map(read_one).collect::<PyResult<Vec<_>>>()?;
+        // Not collected: the fields are large, and a vector that grows would copy them.
+        let mut fields = Vec::with_capacity(blocks.len());
+        for (i, block) in blocks.iter().enumerate() {
+            fields.push(read(&block, Some(i))?);
+        }
         let tokens = self.tokens(py, &fields, counts.as_deref())?;
         let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
         let added = self.lock(py).change().extend(rows);
@@ -175,13 +178,14 @@ impl Columns {
         &self,
         contents: &Bound<'_, PyList>,
         types: &Bound<'_, PyList>,
-        scores: Vec<f64>,
-        timestamps: Vec<i64>,
+        scores: Numbers<'_, f64>,
+        timestamps: Numbers<'_, i64>,
         ids: Option<&Bound<'_, PyList>>,
-        counts: Option<Vec<u32>>,
+        counts: Option<Numbers<'_, i64>>,
         references: Option<&Bound<'_, PyList>>,
     ) -> PyResult<()> {
         let py = contents.py();
+        let (scores, timestamps, counts) = (&scores, &timestamps, counts.as_ref());
         let columns =
             batch::Columns { contents, types, scores, timestamps, ids, counts, references };
         let failed = |(row, fault): (usize, Fault)| raise(py, &fault.at(Some(row), None));
@@ -192,10 +196,12 @@ impl Columns {
         added.map_err(failed)
     }
 
-    /// Rows that say what a better one says, with the row of that one.
-    fn duplicates(&self, py: Python<'_>) -> Vec<(usize, usize)> {
+    /// Rows that say what a better one says, with their ids and the ids of those.
+    fn duplicates(&self, py: Python<'_>) -> Vec<(usize, PyBackedStr, PyBackedStr)> {
         let table = self.table(py);
-        py.detach(|| redundant(&table.columns))
+        let pairs = py.detach(|| redundant(&table.columns));
+        let ids = table.columns.ids();
+        pairs.into_iter().map(|(row, copy)| (row, ids[row].clone(), ids[copy].clone())).collect()
     }
 
     /// The fields of a block in the order of `ContextBlock`, the type by its number.
@@ -226,13 +232,16 @@ impl Columns {
         Ok(true)
     }
 
-    /// Drop the rows whose flag is false.
-    fn retain(&self, py: Python<'_>, keep: Vec<bool>) -> PyResult<()> {
-        if keep.len() != self.table(py).columns.len() {
-            return Err(PyIndexError::new_err("one flag a block"));
+    /// Drop rows.
+    fn remove(&self, py: Python<'_>, rows: Vec<usize>) {
+        let mut state = self.lock(py);
+        let mut keep = vec![true; state.table.columns.len()];
+        for row in rows {
+            if let Some(flag) = keep.get_mut(row) {
+                *flag = false;
+            }
         }
-        self.lock(py).retain(&keep);
-        Ok(())
+        state.retain(&keep);
     }
 
     /// Let references name other blocks: ids to the ids that take their place.
