@@ -235,9 +235,10 @@ class BlockSet(MutableSequence[ContextBlock]):
         """Append one block given by its fields; makes no `ContextBlock`."""
         if token_count is None and not isinstance(self._counter, EncodingCounter) and isinstance(content, str):
             (token_count,) = count_with(self._counter, [content])
-        fields = dict(metadata) if isinstance(metadata, Mapping) else metadata
-        ids = references if isinstance(references, str) or not isinstance(references, Sequence) else list(references)
-        with self.settled():
+        # The core copies what is a dict, a list or a tuple; to ask for an abstract type takes as long as the rest.
+        fields = metadata if metadata.__class__ is dict or not isinstance(metadata, Mapping) else dict(metadata)
+        ids = references if isinstance(references, list | tuple | str) else _listed(references)
+        with self.settled() if self._held else self.lock:
             self._columns.append(id, content, relevance_score, type, fields, timestamp, token_count, ids)
             self._revision += 1
 
@@ -568,6 +569,10 @@ def prune(
 
 def _load(blocks: list[ContextBlock], counter: str | TokenCounter) -> BlockSet:
     return BlockSet(blocks, counter=counter)
+
+
+def _listed(references: Sequence[str]) -> Sequence[str]:
+    return list(references) if isinstance(references, Sequence) else references
 
 
 def _pins(pin: Iterable[str]) -> list[str]:
