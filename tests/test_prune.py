@@ -129,19 +129,27 @@ def test_a_look_changes_nothing(blocks):
 def test_the_same_bytes_in_every_process():
     program = """
 import json, sys
-from pycontext import ContextBlock, ContextType, prune
+from concurrent.futures import ThreadPoolExecutor
+from pycontext import ContextBlock, ContextType, Policy, Tier, prune
 kinds = list(ContextType)
 blocks = [ContextBlock(f"b{i}", f"text {i % 7} " * (i % 5), (i * 37 % 11) / 10, kinds[i % 6], {"k": "v"}, i % 3)
           for i in range(300)]
-for policy in ("relevance", "recent"):
-    for render in ("openai", "text"):
-        selection = prune(blocks, 1500, policy=policy, render=render)
-        print(json.dumps(selection.to_dict()), selection.text(), json.dumps(selection.messages()))
+rich = Policy("rich", (Tier("talk", (kinds[2], kinds[1]), order="time", share=0.4), Tier("rest")), recency=0.3,
+              half_life_minutes={kinds[4]: 0.00001, kinds[3]: 1}, references="require")
+def look(options):
+    selection = prune(blocks, 1500, **options)
+    return json.dumps(selection.to_dict()) + selection.text() + json.dumps(selection.messages())
+looks = [{"policy": policy, "render": render, "query": query} for policy in ("relevance", "recent", "window", rich)
+         for render in ("openai", "text") for query in (None, "text 3 or 5, TEXT 6")]
+with ThreadPoolExecutor(int(sys.argv[1])) as pool:
+    print(list(pool.map(look, looks)))
 """
     outputs = set()
-    for seed in ("0", "1", "4711"):
+    for seed, threads in (("0", "1"), ("1", "4"), ("4711", "2")):
         environment = {**os.environ, "PYTHONHASHSEED": seed}
-        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", program, threads], env=environment, capture_output=True, check=True
+        )
         outputs.add(done.stdout)
     assert len(outputs) == 1
     assert len(outputs.pop()) > 1000
