@@ -33,7 +33,10 @@ def test_the_commands_are_targets_of_the_makefile():
     assert named <= targets
 
 
-@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benches/README.md", "docs/policies.md"])
+PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benches/README.md", "docs/policies.md"]
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#:]+)\)", text):

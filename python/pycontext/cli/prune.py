@@ -48,7 +48,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("input", metavar="IN.jsonl", help="file to read, - for standard input")
     parser.add_argument("--budget", type=whole(1), required=True, metavar="N", help="tokens a request may hold")
     parser.add_argument(
-        "--policy", default="relevance", metavar="NAME", help="relevance (default), recent or window: what is kept first"
+        "--policy",
+        default="relevance",
+        metavar="NAME",
+        help="what is kept first: relevance (default), recent, window",
     )
     parser.add_argument(
         "--reserve-output", type=whole(0), default=0, metavar="N", help="tokens left free for the answer"
