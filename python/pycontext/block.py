@@ -141,6 +141,7 @@ _attach(ContextBlock, "content", property(_content_slot.__get__, _write_content)
 _attach(ContextBlock, "token_count", property(_read_count, _count_slot.__set__))
 
 _TYPES: Final = tuple(ContextType)
+_NEW: Final = ContextBlock.__new__
 
 
 def needs_count(block: ContextBlock, counter: str) -> bool:
@@ -167,10 +168,11 @@ def restore(fields: tuple[Any, ...], counter: str | None = None) -> ContextBlock
         counter: name of the counter of the set that the fields come from: a count in a set is worth as much as one of
             its counter, whoever gave it. None where somebody gave it just now.
     """
-    block = ContextBlock.__new__(ContextBlock)
+    # By the names of the slots: what is new has no count to take back.
+    block: Any = _NEW(ContextBlock)
     (
         block.id,
-        block.content,
+        block._raw_content,  # noqa: SLF001
         block.relevance_score,
         number,
         block.metadata,
@@ -179,5 +181,5 @@ def restore(fields: tuple[Any, ...], counter: str | None = None) -> ContextBlock
         block.references,
     ) = fields
     block.type = _TYPES[number]
-    block.token_count = count if counter is None else Counted(count, counter, block.content)
-    return block
+    block._raw_token_count = count if counter is None else Counted(count, counter, fields[1])  # noqa: SLF001
+    return cast("ContextBlock", block)
