@@ -143,7 +143,8 @@ CORE_MAY_USE = {
     "score": {"columns", "kind", "policy"},
     "dedup": {"columns", "policy", "unit"},
     "selection": {"columns", "cost", "error", "policy", "unit"},
-    "prune": {"columns", "cost", "dedup", "error", "kind", "policy", "score", "selection", "unit"},
+    "pack": {"cost", "policy"},
+    "prune": {"columns", "cost", "dedup", "error", "kind", "pack", "policy", "score", "selection", "unit"},
     "lib": set(),
 }
 

@@ -13,6 +13,7 @@ pub mod error;
 pub mod kind;
 pub mod lexical;
 pub mod limits;
+mod pack;
 pub mod policy;
 pub mod provider;
 pub mod prune;

@@ -3,13 +3,9 @@
 //! Pins go in first, then the tiers of the policy, in each unit after unit in its order, each one that still fits.
 //! Best first is no shortcut for an exact knapsack: measured on labelled evidence, the optimum held more score and
 //! less evidence.
-//!
-//! Taking what fits in order needs no sorted order but at the border. A histogram of the tokens by score finds it in
-//! two passes; where many units are at the border it is halved, in linear time; and only what may fit into the rest of
-//! the room is sorted.
 
 use std::borrow::Cow;
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use crate::columns::Columns;
@@ -17,7 +13,8 @@ use crate::cost::{Cost, CostColumn, Tails};
 use crate::dedup::duplicates;
 use crate::error::Error;
 use crate::kind::Kind;
-use crate::policy::{Duplicates, Order, Policy, Tier};
+use crate::pack::{Pack, Unit};
+use crate::policy::{Duplicates, Policy, Tier};
 use crate::score::effective_scores;
 use crate::selection::{Pin, Reason, Selection};
 use crate::unit::{Health, Units};
@@ -54,8 +51,7 @@ pub fn prune<T: AsRef<str>>(
     let input = Input::new(columns, costs.rows, &scores, &units);
 
     let mut fates = Fates::of(&input);
-    let mut pack =
-        Pack { costs: costs.rows, tails: costs.tails, fixed: request.fixed, sum: 0, last: None };
+    let mut pack = Pack::new(&costs, request.fixed);
     let health = units.health(columns);
     for head in fates.pin(&input, &health, request.pins) {
         pack.add(&input.unit(head));
@@ -172,49 +168,6 @@ impl<'a, T: AsRef<str>> Input<'a, T> {
     }
 }
 
-/// A unit as it waits to be taken.
-#[derive(Debug, Clone, Copy)]
-struct Unit {
-    /// Best effective score of its blocks.
-    score: f64,
-    /// Time of its newest block.
-    time: i64,
-    /// Its first row.
-    head: u32,
-    /// Its last row.
-    last: u32,
-    cost: u64,
-}
-
-impl Unit {
-    /// The unit with one more row, which comes after the others.
-    fn with(self, row: Self) -> Self {
-        Self {
-            score: if row.score > self.score { row.score } else { self.score },
-            time: self.time.max(row.time),
-            head: self.head,
-            last: row.last,
-            cost: self.cost + row.cost,
-        }
-    }
-
-    /// Which is taken first: the greater.
-    fn compare(&self, other: &Self, order: Order) -> Ordering {
-        let newer = self.time.cmp(&other.time);
-        let by_order = match order {
-            Order::Score => rank(self.score).cmp(&rank(other.score)).then(newer),
-            // Equal times are common in imported turns: there the order of the input says which is newer.
-            Order::Time => newer,
-        };
-        by_order.then(self.last.cmp(&other.last)).then(self.head.cmp(&other.head))
-    }
-}
-
-/// A score, which is never negative, as a number in the same order; -0.0 is 0.0.
-fn rank(score: f64) -> u64 {
-    (score + 0.0).to_bits()
-}
-
 /// The fate of every row, as it becomes known; that of a unit stands at its first row until the end. Who has none in
 /// the end found no room.
 struct Fates {
@@ -230,11 +183,6 @@ impl Fates {
             }
         }
         Self { by_row }
-    }
-
-    fn take(&mut self, pack: &mut Pack<'_>, unit: &Unit) {
-        pack.add(unit);
-        self.by_row[unit.head as usize] = Some(Reason::Kept);
     }
 
     fn is_pinned(&self, row: usize) -> bool {
@@ -332,7 +280,7 @@ struct Limits {
     tier: u8,
 }
 
-/// Takes what fits, in order. What still waits has no fate, or has found no room in a share.
+/// Takes what fits of a tier, in order. What still waits has no fate, or has found no room in a share.
 fn fill<T: AsRef<str>>(
     pack: &mut Pack<'_>,
     input: &Input<'_, T>,
@@ -340,250 +288,23 @@ fn fill<T: AsRef<str>>(
     limits: Limits,
     fates: &mut Fates,
 ) {
-    let (order, limit) = (tier.order, limits.share);
-    let mut open = input.waiting(tier, fates);
-    let mut passes = 0..PASSES;
-    while open.len() >= MANY && passes.next().is_some() {
-        let border = Border::of(pack, &open, order, limit);
-        let mut near = border.take(pack, &mut open, fates);
-        take_in_order(pack, &mut near, order, limit, fates);
-        open.retain(|unit| pack.may_fit(unit, limit));
+    loop {
+        let taken = pack.fill(input.waiting(tier, fates), tier.order, limits.share);
+        for head in &taken {
+            fates.by_row[*head as usize] = Some(Reason::Kept);
+        }
+        // In the text form a new last block can free a token, so that another look may find room.
+        if taken.is_empty() || pack.tails == Tails::default() {
+            break;
+        }
     }
-    let mut taken = take_in_order(pack, &mut open, order, limit, fates);
-    // In the text form a new last block can free a token, so that another look may find room.
-    while pack.tails != Tails::default() && taken > 0 {
-        taken = take_in_order(pack, &mut input.waiting(tier, fates), order, limit, fates);
-    }
-    if limit < limits.available {
-        let left = pack.left(limit);
+    if limits.share < limits.available {
+        let left = pack.left(limits.share);
         for unit in input.waiting(tier, fates) {
             let is_short_of_share = pack.tokens_with(&unit) <= limits.available;
             fates.by_row[unit.head as usize] =
                 is_short_of_share.then_some(Reason::Share(limits.tier, left));
         }
-    }
-}
-
-/// Takes what fits of a few units, in order; returns how many.
-fn take_in_order(
-    pack: &mut Pack<'_>,
-    units: &mut [Unit],
-    order: Order,
-    limit: u64,
-    fates: &mut Fates,
-) -> usize {
-    let sure = best_that_fit(units, order, pack.sure_room(limit));
-    for unit in &units[..sure] {
-        fates.take(pack, unit);
-    }
-    let rest = &mut units[sure..];
-    let open = partition(rest, |unit| pack.may_fit(unit, limit));
-    let open = &mut rest[..open];
-    open.sort_unstable_by(|a, b| b.compare(a, order));
-    let mut taken = sure;
-    for unit in open {
-        if pack.tokens_with(unit) <= limit {
-            fates.take(pack, unit);
-            taken += 1;
-        }
-    }
-    taken
-}
-
-/// Where the room ends, among units on levels of score or time.
-///
-/// Every pass over the units is short and does the same for every unit: in what half a unit is has no pattern that a
-/// processor could guess, and a wrong guess costs more than the rest.
-struct Border {
-    /// The level of every unit.
-    levels: Vec<u16>,
-    /// Everything on this level or above it fits.
-    level: u16,
-    /// Tokens of what is there.
-    tokens: u64,
-}
-
-impl Border {
-    fn of(pack: &Pack<'_>, units: &[Unit], order: Order, limit: u64) -> Self {
-        let scale = Levels::of(order, units);
-        let levels: Vec<_> = units.iter().map(|unit| scale.of_unit(unit)).collect();
-        let mut tokens = vec![0; usize::from(LEVELS)];
-        for (unit, level) in units.iter().zip(&levels) {
-            tokens[usize::from(*level)] += unit.cost;
-        }
-        let room = pack.sure_room(limit);
-        let mut border = Self { levels, level: LEVELS, tokens: 0 };
-        while let Some(below) = border.level.checked_sub(1)
-            && border.tokens + tokens[usize::from(below)] <= room
-        {
-            border.level = below;
-            border.tokens += tokens[usize::from(below)];
-        }
-        border
-    }
-
-    /// Takes what is above the border; returns the units on the level below it, and leaves the others in `units`.
-    fn take(&self, pack: &mut Pack<'_>, units: &mut Vec<Unit>, fates: &mut Fates) -> Vec<Unit> {
-        let mut above = vec![0; units.len()];
-        let mut taken = 0;
-        for (unit, level) in units.iter().zip(&self.levels) {
-            above[taken] = unit.head;
-            taken += usize::from(*level >= self.level);
-        }
-        for head in &above[..taken] {
-            fates.by_row[*head as usize] = Some(Reason::Kept);
-        }
-        pack.sum += self.tokens;
-        let levels = || units.iter().zip(&self.levels);
-        // Which row is the last matters where the costs have tails.
-        pack.last = if pack.tails == Tails::default() {
-            pack.last.max(above[..taken].last().copied())
-        } else {
-            let lasts = levels().map(|(unit, level)| (*level >= self.level).then_some(unit.last));
-            lasts.max().flatten().max(pack.last)
-        };
-        let is_near = |(unit, level): (&Unit, &u16)| (level + 1 == self.level).then_some(*unit);
-        let near = levels().filter_map(is_near).collect();
-        let mut len = 0;
-        for (at, level) in self.levels.iter().enumerate() {
-            units[len] = units[at];
-            len += usize::from(level + 1 < self.level);
-        }
-        units.truncate(len);
-        near
-    }
-}
-
-/// So often at most the border is sought among what may still fit: then it is sorted, whatever it is.
-const PASSES: usize = 16;
-
-/// From so many units on a histogram is faster than to look at each of them.
-const MANY: usize = 512;
-
-/// Levels of the histogram.
-const LEVELS: u16 = 4096;
-
-/// Units by level, from 0 to `LEVELS - 1`; of two units, the one on the higher level is taken first.
-struct Levels {
-    order: Order,
-    /// The lowest value there is.
-    first: u64,
-    /// Bits by which the values differ within a level.
-    bits: u32,
-}
-
-impl Levels {
-    fn of(order: Order, units: &[Unit]) -> Self {
-        let mut levels = Self { order, first: 0, bits: 0 };
-        let (first, last) = match order {
-            Order::Score => (1.0_f64.to_bits(), 2.0_f64.to_bits() - 1),
-            Order::Time => units.iter().fold((u64::MAX, 0), |(first, last), unit| {
-                (first.min(levels.value(unit)), last.max(levels.value(unit)))
-            }),
-        };
-        let span = last.saturating_sub(first);
-        levels.first = first;
-        levels.bits = (u64::BITS - span.leading_zeros()).saturating_sub(LEVELS.ilog2());
-        levels
-    }
-
-    /// Score or time as a number in the same order. A score is from 0 to 1: between 1 and 2 all numbers are as far
-    /// apart, and so are their bits.
-    fn value(&self, unit: &Unit) -> u64 {
-        match self.order {
-            Order::Score => (unit.score + 1.0).to_bits(),
-            Order::Time => unit.time.cast_unsigned(),
-        }
-    }
-
-    fn of_unit(&self, unit: &Unit) -> u16 {
-        let level = (self.value(unit) - self.first) >> self.bits;
-        // The highest score would be on a level of its own.
-        u16::try_from(level).unwrap_or(LEVELS).min(LEVELS - 1)
-    }
-}
-
-/// Moves the best units that fit together to the front, in no order, and returns how many they are.
-fn best_that_fit(units: &mut [Unit], order: Order, mut room: u64) -> usize {
-    let cost = |units: &[Unit]| units.iter().map(|unit| unit.cost).sum::<u64>();
-    if cost(units) <= room {
-        return units.len();
-    }
-    let (mut from, mut to) = (0, units.len());
-    while from < to {
-        let middle = (to - from) / 2;
-        let (better, unit, _) =
-            units[from..to].select_nth_unstable_by(middle, |a, b| b.compare(a, order));
-        let needed = cost(better) + unit.cost;
-        if needed <= room {
-            room -= needed;
-            from += middle + 1;
-        } else {
-            to = from + middle;
-        }
-    }
-    from
-}
-
-/// Moves the units that `is_first` accepts to the front, and returns how many they are.
-fn partition(units: &mut [Unit], is_first: impl Fn(&Unit) -> bool) -> usize {
-    let mut front = 0;
-    for at in 0..units.len() {
-        if is_first(&units[at]) {
-            units.swap(front, at);
-            front += 1;
-        }
-    }
-    front
-}
-
-/// The request as it fills up.
-#[derive(Clone, Copy)]
-struct Pack<'a> {
-    costs: &'a [Cost],
-    tails: Tails,
-    fixed: u32,
-    sum: u64,
-    /// The last row so far: in the text form nothing stands behind it.
-    last: Option<u32>,
-}
-
-impl Pack<'_> {
-    fn tokens(&self) -> u64 {
-        self.total(self.sum, self.last)
-    }
-
-    fn tokens_with(&self, unit: &Unit) -> u64 {
-        self.total(self.sum + unit.cost, self.last.max(Some(unit.last)))
-    }
-
-    fn add(&mut self, unit: &Unit) {
-        self.sum += unit.cost;
-        self.last = self.last.max(Some(unit.last));
-    }
-
-    fn total(&self, sum: u64, last: Option<u32>) -> u64 {
-        last.map_or(0, |last| {
-            let tail = self.costs[last as usize].tail;
-            (sum + u64::from(self.fixed)).saturating_add_signed(tail.into())
-        })
-    }
-
-    /// Tokens that units may cost which then fit, whichever is the last.
-    fn sure_room(&self, limit: u64) -> u64 {
-        let used = self.sum + u64::from(self.fixed);
-        limit.saturating_sub(used.saturating_add_signed(self.tails.most.into()))
-    }
-
-    /// Whether a unit can fit, now or when others have been added.
-    fn may_fit(&self, unit: &Unit, limit: u64) -> bool {
-        let used = self.sum + u64::from(self.fixed) + unit.cost;
-        used.saturating_add_signed(self.tails.least.into()) <= limit
-    }
-
-    /// Tokens that are left.
-    fn left(&self, limit: u64) -> u32 {
-        u32::try_from(limit.saturating_sub(self.tokens())).unwrap_or(u32::MAX)
     }
 }
 
