@@ -258,19 +258,19 @@ BAD_COLUMNS = [
     ("content", "ab", "content 'ab' is str, not a sequence"),
     ("content", 7, "content 7 is int, not a sequence"),
     ("content", None, "content None is NoneType, not a sequence"),
-    ("type", "ab", "type 'ab' has not one entry for each of 2 blocks"),
+    ("type", "ab", "type 'ab' is str, not a sequence"),
     ("type", [MEMORY], "has not one entry for each of 2 blocks"),
     ("score", [0.5], "score [0.5] has not one entry for each of 2 blocks"),
     ("score", [0.5] * 3, "has not one entry for each of 2 blocks"),
     ("score", np.array([0.5]), "has not one entry for each of 2 blocks"),
-    ("score", "ab", "score 'ab' has not one entry for each of 2 blocks"),
+    ("score", "ab", "score 'ab' is str, not a sequence"),
     ("score", np.array([[0.5], [0.5]]), "is an array of float64, not of numbers in one row"),
     ("score", np.array([0.5, 0.5], dtype=object), "is an array of object, not of numbers in one row"),
     ("score", np.array([True, False]), "is an array of bool, not of numbers in one row"),
     ("score", np.array(["a", "b"]), "is an array of <U1, not of numbers in one row"),
     ("score", np.array([0.5, 0.5j]), "is an array of complex128, not of numbers in one row"),
     ("id", [], "id [] has not one entry for each of 2 blocks"),
-    ("id", "ab", "id 'ab' has not one entry for each of 2 blocks"),
+    ("id", "ab", "id 'ab' is str, not a sequence"),
     ("id", ["a", "b", "c"], "has not one entry for each of 2 blocks"),
     ("timestamp", [1], "timestamp [1] has not one entry for each of 2 blocks"),
     ("timestamp", np.array([1, 2, 3]), "has not one entry for each of 2 blocks"),
@@ -278,12 +278,13 @@ BAD_COLUMNS = [
     ("timestamp", np.array([[1], [2]]), "is an array of int64, not of whole numbers in one row"),
     ("timestamp", np.array([1, 2], dtype=object), "is an array of object, not of whole numbers in one row"),
     ("timestamp", np.array([True, False]), "is an array of bool, not of whole numbers in one row"),
-    ("timestamp", np.array([0, 2**63], dtype="u8"), "9223372036854775808"),
     ("timestamp", np.array(["2020-01-01", "2021-01-01"], dtype="M8[ms]"), "is an array of datetime64[ms], not of"),
     ("token_count", [1, 2, 3], "has not one entry for each of 2 blocks"),
     ("token_count", np.array([1.0, 2.0]), "is an array of float64, not of whole numbers in one row"),
-    ("token_count", np.array([0, 2**64 - 1], dtype="u8"), "18446744073709551615"),
-    ("references", "ab", "references 'ab' has not one entry for each of 2 blocks"),
+    ("references", "ab", "references 'ab' is str, not a sequence"),
+    ("score", (score for score in (0.5,)), "score [0.5] has not one entry for each of 2 blocks"),
+    ("score", 5, "score 5 is int, not a sequence"),
+    ("type", MEMORY, "is ContextType, not a sequence"),
     ("references", [["a"]], "references [['a']] has not one entry for each of 2 blocks"),
 ]
 
@@ -476,16 +477,18 @@ def test_scores_decide_as_soon_as_they_are_set():
         ([0.5, float("inf")], f"blocks[1]: relevance_score inf {NOT_A_SCORE}"),
         (["0.5", "0.5"], "scores ['0.5', '0.5'] is an array of <U3, not of numbers"),
         ([0.5, "a\nb"], "scores [0.5, 'a\\nb'] is an array of"),
-        ("ab", "scores 'ab' is an array of <U2, not of numbers"),
-        ([True, False], "scores [True, False] is an array of bool, not of numbers"),
+        ("ab", "scores 'ab' is str, not a sequence"),
+        ([True, False], "blocks[0]: scores True is bool, not a number"),
+        ([0.5, True], "blocks[1]: scores True is bool, not a number"),
+        (np.array([True, False]), "is an array of bool, not of numbers in one row"),
         ([0.5, None], "scores [0.5, None] is an array of object, not of numbers"),
-        (None, "scores None is an array of object, not of numbers"),
-        (0.5, "scores 0.5 is an array of float64, not of numbers in one row"),
+        (None, "scores None is NoneType, not a sequence"),
+        (0.5, "scores 0.5 is float, not a sequence"),
         ([[0.5], [0.5]], "scores [[0.5], [0.5]] is an array of float64, not of numbers in one row"),
         ([[0.5], [0.5, 0.5]], "scores [[0.5], [0.5, 0.5]] is no array of numbers"),
         ([0.5, 2**70], "is an array of object, not of numbers"),
         ([0.5, 1j], "is an array of complex128, not of numbers"),
-        ((score for score in (0.5, 0.5)), "is an array of object, not of numbers"),
+        ((score for score in (0.5,)), "scores has 1 entries for 2 blocks"),
     ],
     ids=str,
 )
@@ -699,3 +702,32 @@ def test_metrics_of_nothing_are_zero_and_the_limit_is_8192_where_nothing_is_said
 def test_a_bad_limit_of_metrics_is_refused_by_name(limit):
     message = refusal(BlockSet().metrics, limit)
     assert message == f"max_tokens {limit!r} is not a whole number from 1 to {2**53}"
+
+
+def test_what_is_no_text_is_not_the_counters_fault():
+    class Words:
+        name, exact = "words", True
+
+        def count(self, text):
+            return len(text.split())
+
+        def count_batch(self, texts):
+            return [self.count(text) for text in texts]
+
+    with pytest.raises(ValidationError, match=r"blocks\[1\]: content 7 is int, not str"):
+        BlockSet.from_columns(["a", 7], [MEMORY] * 2, [0.5] * 2, counter=Words())
+
+
+@pytest.mark.parametrize(("field", "most"), [("timestamp", 2**63 - 1), ("token_count", 2**32 - 1)])
+def test_a_number_of_an_array_that_is_too_large_is_said_with_its_row(field, most):
+    for value in (most + 1, 2**64 - 1):
+        array = np.array([0, value], dtype="u8")
+        with pytest.raises(ValidationError, match=rf"blocks\[1\]: {field} {value} is not from 0 to {most}"):
+            BlockSet.from_columns(["a", "b"], [MEMORY] * 2, [0.5] * 2, **{field: array})
+
+
+def test_a_time_may_be_a_number_of_an_array():
+    blocks = BlockSet.from_columns(["a", "b"], [MEMORY] * 2, [0.5] * 2, timestamp=[0, 60_000])
+    newest = blocks.timestamps.max()
+    assert blocks.effective_scores(factor_per_minute=0.5, now=newest).tolist() == [0.25, 0.5]
+    assert blocks.prune(1000, now=newest).kept_ids == ["b0", "b1"]

@@ -391,3 +391,14 @@ def test_age_decides_in_prune_and_the_base_score_in_dedup():
     assert BlockSet(source).prune(1000, policy=policy).copies == {"old": "new"}
     assert BlockSet(source).prune(1000).copies == {"new": "old"}
     assert [block.id for block in BlockSet(source).dedup()] == ["new"]
+
+
+def test_no_score_is_less_than_another_for_its_sign():
+    blocks = BlockSet(
+        [
+            ContextBlock("new", "x", -0.0, ContextType.MEMORY, timestamp=9),
+            ContextBlock("old", "x", 0.0, ContextType.MEMORY, timestamp=1),
+        ]
+    )
+    assert blocks.prune(1000).copies == {"old": "new"}
+    assert [block.id for block in blocks.dedup()] == ["old"]

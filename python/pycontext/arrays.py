@@ -26,18 +26,26 @@ def numbers(name: str, values: object) -> list[Any] | NDArray[np.float64]:
     return reals(name, values) if hasattr(values, "dtype") else column(name, values)
 
 
-def integers(name: str, values: object) -> list[Any] | NDArray[np.int64]:
-    """A column of whole numbers: an array as one of 64 bits, anything else as a list for the core to check."""
+def integers(name: str, values: object, most: int) -> list[Any] | NDArray[np.int64]:
+    """A column of whole numbers up to `most`: an array as one of 64 bits, else a list for the core to check."""
     if not hasattr(values, "dtype"):
         return column(name, values)
     array = _array(name, values, "iu", "whole numbers")
-    if array.size and array.dtype.kind == "u" and array.max() >= 2**63:
-        raise ValidationError(f"{name} {array.max()} is not below {2**63}")
+    too_large = array > most
+    if too_large.any():
+        row = int(too_large.argmax())
+        raise ValidationError(f"blocks[{row}]: {name} {array[row]} is not from 0 to {most}")
     return array.astype("int64", copy=False)
 
 
 def reals(name: str, values: object) -> NDArray[np.float64]:
     """A column of real numbers as an array of doubles; whether they are in range is for the core."""
+    if not hasattr(values, "dtype"):
+        values = column(name, values)
+        # NumPy would make numbers of them.
+        if any(isinstance(value, bool) for value in values):
+            row = next(row for row, value in enumerate(values) if isinstance(value, bool))
+            raise ValidationError(f"blocks[{row}]: {name} {values[row]} is bool, not a number")
     return _array(name, values, "fiu", "numbers").astype("float64", copy=False)
 
 

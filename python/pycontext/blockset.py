@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from operator import index
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Self, overload
 
@@ -87,24 +88,23 @@ class BlockSet(MutableSequence[ContextBlock]):
             PluginError: the counter raised or returned what it must not.
         """
         contents = column("content", content)
-        n = len(contents)
-        columns = {"type": type, "score": score, "id": id, "timestamp": timestamp, "token_count": token_count}
-        for name, values in {**columns, "references": references}.items():
-            if values is not None and (isinstance(values, str) or len(values) != n):
-                raise ValidationError(f"{name} {shown(values)} has not one entry for each of {n} blocks")
+        types = column("type", type)
+        scores = numbers("score", score)
+        times = [now_ms()] * len(contents) if timestamp is None else integers("timestamp", timestamp, 2**63 - 1)
+        ids = None if id is None else column("id", id)
+        counts = None if token_count is None else integers("token_count", token_count, 2**32 - 1)
+        tied = None if references is None else column("references", references)
+        read = {"type": types, "score": scores, "timestamp": times, "id": ids, "token_count": counts}
+        for name, values in {**read, "references": tied}.items():
+            if values is not None and len(values) != len(contents):
+                raise ValidationError(f"{name} {shown(values)} has not one entry for each of {len(contents)} blocks")
         blocks = cls(counter=counter)
-        if token_count is None and not isinstance(blocks.counter, EncodingCounter):
-            token_count = count_with(blocks.counter, contents)
-        blocks._columns.extend_columns(
-            contents,
-            column("type", type),
-            numbers("score", score),
-            [now_ms()] * n if timestamp is None else integers("timestamp", timestamp),
-            None if id is None else column("id", id),
-            None if token_count is None else integers("token_count", token_count),
-            None if references is None else column("references", references),
-        )
-        blocks._revision += bool(n)
+        # What is no text is for the core to refuse.
+        is_all_text = all(isinstance(text, str) for text in contents)
+        if counts is None and not isinstance(blocks.counter, EncodingCounter) and is_all_text:
+            counts = count_with(blocks.counter, contents)
+        blocks._columns.extend_columns(contents, types, scores, times, ids, counts, tied)
+        blocks._revision += bool(contents)
         return blocks
 
     @property
@@ -299,7 +299,7 @@ class BlockSet(MutableSequence[ContextBlock]):
         """Return the scores that blocks have when they fall with age; stores nothing.
 
         `max(base * factor_per_minute ** minutes, min(base, floor))`, the age in minutes from the block's timestamp to
-        `now` and never below 0. SYSTEM blocks keep their scores.
+        `now`, never below 0 and at most 71,000 years. SYSTEM blocks keep their scores.
 
         Args:
             factor_per_minute: above 0 and at most 1.
@@ -313,9 +313,8 @@ class BlockSet(MutableSequence[ContextBlock]):
         if factor_per_minute == 0:
             raise ValidationError("factor_per_minute 0 is not above 0")
         check_fraction("floor", floor)
-        _check_now(now)
         with self.settled():
-            return _core.effective_scores(self._columns, factor_per_minute, floor, now)
+            return _core.effective_scores(self._columns, factor_per_minute, floor, _time(now))
 
     def matches(self, query: str) -> NDArray[np.float64]:
         """Return how well each block matches a query by its words, from 0 to 1, as `LexicalScorer` describes.
@@ -366,7 +365,7 @@ class BlockSet(MutableSequence[ContextBlock]):
         policy = Policy.of(policy)
         pins = _pins(pin)
         if now is not None:
-            _check_now(now)
+            now = _time(now)
         if scorer is None and isinstance(render, str) and isinstance(self._counter, EncodingCounter):
             if self._held:
                 self._read_back()
@@ -387,6 +386,8 @@ class BlockSet(MutableSequence[ContextBlock]):
         """The same where a plug-in counts, scores or renders."""
         if query is None and scorer is not None:
             raise ValidationError("scorer needs a query")
+        if query is not None and not isinstance(query, str):
+            raise ValidationError(f"query {shown(query)} is {type(query).__name__}, not str")
         if not isinstance(render, str | Formatter) and not callable(render):
             raise ValidationError(f"render {shown(render)} is neither openai, text, a Formatter nor a function")
         with self.settled():
@@ -583,6 +584,12 @@ def _pins(pin: Iterable[str]) -> list[str]:
     return list(pin)
 
 
-def _check_now(now: object) -> None:
-    if now is not None and (isinstance(now, bool) or not isinstance(now, int) or not 0 <= now < 2**63):
+def _time(now: int | None) -> int | None:
+    """A time in milliseconds, also where it comes as a number of NumPy's."""
+    try:
+        number = None if now is None else -1 if isinstance(now, bool) else index(now)
+    except TypeError:
+        number = -1
+    if number is not None and not 0 <= number < 2**63:
         raise ValidationError(f"now {shown(now)} is not a whole number from 0 to {2**63 - 1}")
+    return number

@@ -38,7 +38,8 @@ pub fn duplicates<T: AsRef<str>>(
     let is_better = |a: &usize, b: &usize| {
         let order = is_pinned(*a)
             .cmp(&is_pinned(*b))
-            .then(scores[*a].total_cmp(&scores[*b]))
+            // -0.0 is 0.0.
+            .then((scores[*a] + 0.0).total_cmp(&(scores[*b] + 0.0)))
             .then(columns.timestamps()[*a].cmp(&columns.timestamps()[*b]));
         order.then(a.cmp(b))
     };
