@@ -171,15 +171,6 @@ def select(
         elif unit[0] in broken:
             fall(unit, "orphan", broken[unit[0]])
 
-    candidates = [u[0] for u in units if len(u) == 1 and blocks[u[0]].type in REFERENCES and reasons[u[0]] != "orphan"]
-    for row in candidates if policy.duplicates == "drop" else []:
-        same = [
-            r for r in candidates if blocks[r].type is blocks[row].type and blocks[r].content == blocks[row].content
-        ]
-        best = max(same, key=lambda r: (unit_of[r] in pinned, scores[r], blocks[r].timestamp, r))
-        if best != row and unit_of[row] not in pinned:
-            reasons[row] = f"duplicate:{blocks[best].id}"
-
     kept = {row for row in rows if reasons[row] == "pinned"}
 
     def tokens(chosen: set[int]) -> int:
@@ -191,8 +182,19 @@ def select(
         if not reasons[unit[0]] and max(blocks[row].relevance_score for row in unit) < policy.threshold:
             fall(unit, "below_threshold", unit[0])
 
+    candidates = [
+        u[0] for u in units if len(u) == 1 and blocks[u[0]].type in REFERENCES and reasons[u[0]] in ("", "pinned")
+    ]
+    for row in candidates if policy.duplicates == "drop" else []:
+        same = [
+            r for r in candidates if blocks[r].type is blocks[row].type and blocks[r].content == blocks[row].content
+        ]
+        best = max(same, key=lambda r: (unit_of[r] in pinned, scores[r], blocks[r].timestamp, r))
+        if best != row and unit_of[row] not in pinned:
+            reasons[row] = f"duplicate:{blocks[best].id}"
+
     for tier in policy.tiers:
-        limit = math.floor(available * tier.share)
+        limit = math.floor(available * tier.share + 1e-6)
         waiting = [unit for unit in units if blocks[unit[0]].type in tier.types and is_open(reasons[unit[0]])]
         waiting.sort(key=lambda unit: sort_key(unit, blocks, scores, tier.order), reverse=True)
         while True:

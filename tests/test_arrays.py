@@ -731,3 +731,21 @@ def test_a_time_may_be_a_number_of_an_array():
     newest = blocks.timestamps.max()
     assert blocks.effective_scores(factor_per_minute=0.5, now=newest).tolist() == [0.25, 0.5]
     assert blocks.prune(1000, now=newest).kept_ids == ["b0", "b1"]
+
+
+def test_arrays_may_lie_in_memory_as_they_like():
+    records = np.zeros(8, dtype=[("time", "i8"), ("score", "f8"), ("count", "i4"), ("odd", "i1")])
+    records["time"] = np.arange(8) * 1_000
+    records["score"] = np.arange(8) / 10
+    records["count"] = np.arange(8) + 5
+    views = {"time": records["time"], "score": records["score"], "count": records["count"]}
+    backwards = {name: view[::-1][::-1] for name, view in views.items()}
+    for order in (views, backwards):
+        blocks = BlockSet.from_columns(
+            ["a"] * 8, [MEMORY] * 8, order["score"], timestamp=order["time"], token_count=order["count"]
+        )
+        assert blocks.timestamps.tolist() == [1_000 * i for i in range(8)]
+        assert blocks.scores.tolist() == [i / 10 for i in range(8)]
+        assert blocks.token_counts.tolist() == [i + 5 for i in range(8)]
+        blocks.set_scores(order["score"][::-1])
+        assert blocks.scores.tolist() == [i / 10 for i in reversed(range(8))]

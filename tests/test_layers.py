@@ -160,7 +160,7 @@ BINDING_MAY_USE = {
     "policy": {"class", "error", "field"},
     "text": set(),
     "count": {"error", "field"},
-    "columns": {"batch", "block", "count", "error", "field", "state", "table"},
+    "columns": {"batch", "block", "count", "error", "field", "selection", "state", "table"},
     "arrays": {"columns", "error", "field"},
     "cost": {"columns", "error", "field"},
     "selection": {"class", "error", "field", "table"},

@@ -226,3 +226,25 @@ def test_a_time_that_is_none_is_refused(now):
     for call in (prune, lambda blocks, budget, **options: BlockSet(blocks).prune(budget, **options)):
         with pytest.raises(ValidationError, match=r"now .* is not a whole number from 0 to 9223372036854775807"):
             call([ASK], 100, now=now)
+
+
+def test_a_copy_below_the_threshold_takes_no_other_with_it():
+    old = block("old", score=0.9, minute=0, content="fact")
+    new = block("new", score=0.15, minute=99, content="fact")
+    policy = Policy("mine", threshold=0.2, half_life_minutes={MEMORY: 1})
+    selection = prune([old, new, ASK], 1000, policy=policy)
+    assert [str(reason) for reason in selection.reasons] == ["kept", "below_threshold", "pinned"]
+
+
+def test_nobody_changes_a_built_in_policy():
+    with pytest.raises(TypeError):
+        Policy.named("relevance").half_life_minutes[MEMORY] = 1.0
+
+
+def test_a_share_is_not_a_hair_less():
+    cost = cost_of(block("a", AGENT))
+    for hundredths in range(1, 100):
+        available = 100 * cost
+        policy = Policy("mine", (Tier("all", share=hundredths / 100),), duplicates="keep")
+        blocks = [block("a", AGENT, token_count=hundredths * cost - (cost - 2))]
+        assert prune([*blocks, ASK], available, policy=policy).kept_ids == ["a", "ask"]

@@ -73,7 +73,7 @@ def greedy(blocks, available, policy, costs):
 
         for unit in sorted(waiting, key=key, reverse=True):
             cost = sum(costs[row] for row in unit)
-            if used + cost <= int(available * tier.share):
+            if used + cost <= int(available * tier.share + 1e-6):
                 used += cost
                 kept |= set(unit)
     return sorted(kept), used

@@ -388,3 +388,16 @@ def test_a_query_that_is_no_text_is_refused(query, words):
             door()
         assert str(caught.value) == words
     assert blocks.matches("red").tolist() == [1.0]
+
+
+def test_an_array_of_a_scorer_may_lie_in_memory_as_it_likes():
+    records = np.zeros(4, dtype=[("odd", "i4"), ("score", "f8")])
+    records["score"] = [0.1, 0.9, 0.2, 0.3]
+
+    class Strided:
+        def score(self, _query, _blocks):
+            return records["score"]
+
+    blocks = [ContextBlock(f"b{i}", f"text {i}", 0.8, ContextType.MEMORY, timestamp=i) for i in range(4)]
+    selection = prune(blocks, 1000, query="q", scorer=Strided())
+    assert "score of 0.744" in selection.explain("b1"), "0.8 * (0.3 + 0.7 * 0.9)"

@@ -171,3 +171,21 @@ def test_the_manager_takes_time_and_policies():
     assert "score of 0.200" in manager.select(session).explain("a")
     assert "score of 0.800" in manager.select(session, now=0).explain("a")
     assert manager.prune(session, 14, now=0).kept_ids == ["a"]
+
+
+def test_a_prune_that_cannot_fit_is_counted():
+    manager, session = filled(0)
+    manager.add_context(session, "rule " * 60, ContextType.SYSTEM)
+    with pytest.raises(BudgetExceededError):
+        manager.prune(session, 10)
+    assert manager.shadow_report(session).refused == 1
+
+
+def test_a_session_that_got_smaller_is_looked_at_when_it_has_grown_again():
+    manager, session = filled(20)
+    looks = manager.shadow_report(session).looks
+    for i in range(20):
+        manager.remove_block(session, f"b{i}")
+    for i in range(20):
+        manager.add_context(session, f"again {i} and more", MEMORY)
+    assert manager.shadow_report(session).looks > looks

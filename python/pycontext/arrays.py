@@ -35,7 +35,7 @@ def integers(name: str, values: object, most: int) -> list[Any] | NDArray[np.int
     if too_large.any():
         row = int(too_large.argmax())
         raise ValidationError(f"blocks[{row}]: {name} {array[row]} is not from 0 to {most}")
-    return array.astype("int64", copy=False)
+    return _ready(array, "int64")
 
 
 def reals(name: str, values: object) -> NDArray[np.float64]:
@@ -46,7 +46,14 @@ def reals(name: str, values: object) -> NDArray[np.float64]:
         if any(isinstance(value, bool) for value in values):
             row = next(row for row, value in enumerate(values) if isinstance(value, bool))
             raise ValidationError(f"blocks[{row}]: {name} {values[row]} is bool, not a number")
-    return _array(name, values, "fiu", "numbers").astype("float64", copy=False)
+    return _ready(_array(name, values, "fiu", "numbers"), "float64")
+
+
+def _ready(array: NDArray[Any], dtype: str) -> NDArray[Any]:
+    """The array as the core can read it: aligned, and one value right after the other."""
+    import numpy as np  # noqa: PLC0415  # takes longer to import than all of this package
+
+    return np.require(array, dtype, ["C", "A"])
 
 
 def _array(name: str, values: object, kinds: str, what: str) -> NDArray[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, MutableSequence, Sequence
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from operator import index
@@ -20,7 +20,7 @@ from pycontext.formatter import Formatter, Render
 from pycontext.held import Held, Settled
 from pycontext.metrics import ContextMetrics
 from pycontext.policy import Policy, check_fraction
-from pycontext.scorer import score_with
+from pycontext.scorer import LexicalScorer, score_with
 from pycontext.selection import Selection
 
 if TYPE_CHECKING:
@@ -155,12 +155,17 @@ class BlockSet(MutableSequence[ContextBlock]):
         with self.settled():
             row = self._row(index)
             self._revision += self._set(row, value)  # type: ignore[arg-type]  # checked there
-            self._held.let_go(row)
+            if self._held.get(row) is not value:
+                self._held.let_go(row)
 
     def __delitem__(self, index: int | slice) -> None:
         with self.settled():
             rows = range(*index.indices(len(self))) if isinstance(index, slice) else [self._row(index)]
             self._remove(set(rows))
+
+    def __iter__(self) -> Iterator[ContextBlock]:
+        # All at once: while others change the set, a copy of it is one that it once was.
+        return iter(self[:])
 
     def insert(self, index: int, value: ContextBlock) -> None:
         """Put a copy of a block before the one at `index`."""
@@ -366,6 +371,9 @@ class BlockSet(MutableSequence[ContextBlock]):
         pins = _pins(pin)
         if now is not None:
             now = _time(now)
+        if isinstance(scorer, LexicalScorer) and query is not None:
+            # Its index is that of the set itself.
+            scorer = None
         if scorer is None and isinstance(render, str) and isinstance(self._counter, EncodingCounter):
             if self._held:
                 self._read_back()
@@ -394,15 +402,16 @@ class BlockSet(MutableSequence[ContextBlock]):
             if not isinstance(render, Formatter):
                 # Counted here and not in the snapshot, so that the next prune finds it.
                 count_costs(self._columns, self._counter, render if isinstance(render, str) else "text")
+            # Asked of the set itself, which has the index.
+            relevance = _core.matches(self._columns, query) if query is not None and scorer is None else None
             columns = self._columns.snapshot()
-        relevance = None
         if query is not None and scorer is not None:
-            relevance, query = score_with(scorer, query, self._over(columns)), None
+            relevance = score_with(scorer, query, self._over(columns))
         drawn = Drawn.of(render, self._counter, lambda: self._over(columns))
 
         def run(room: int) -> Selection:
             chosen = _core.prune(
-                columns, room, drawn.costs_as, policy.compiled, pins, now, query, relevance, drawn.costs
+                columns, room, drawn.costs_as, policy.compiled, pins, now, None, relevance, drawn.costs
             )
             return Selection(chosen, policy.name, drawn.name, self._counter)
 
@@ -411,19 +420,24 @@ class BlockSet(MutableSequence[ContextBlock]):
     def keep(self, selection: Selection) -> list[ContextBlock]:
         """Remove the blocks that a selection dropped, and return them; blocks that came after it was made stay.
 
-        References to a duplicate that fell name the copy that stays.
+        A block is the one that was dropped if its id, type and timestamp are; one that was edited meanwhile falls by
+        what it was. A duplicate falls only while its copy is there, and references to it name that copy then.
+
+        Raises:
+            ValidationError: `selection` is none.
         """
+        if not isinstance(selection, Selection):
+            raise ValidationError(f"selection {shown(selection)} is {type(selection).__name__}, not a Selection")
         with self.settled():
-            found = (self._columns.find(block_id) for block_id in selection.dropped_ids)
-            rows = [row for row in found if row is not None]
-            return self._drop(rows, selection.copies)
+            rows, copies = selection.fallen(self._columns)
+            return self._drop(rows, copies)
 
     def dedup(self) -> list[ContextBlock]:
         """Remove exact duplicates and return them: of equal texts of one type, MEMORY or KNOWLEDGE, the best stays.
 
         The best has the highest base score, of equal scores the newest timestamp, of equal timestamps the last place.
-        Blocks of a unit are no duplicates. References to what falls name the copy that stays. Takes the time of what
-        is equal, not of the whole set: that was noted when the blocks came.
+        Blocks of a unit are no duplicates. References to what falls name the copy that stays. What is equal was noted
+        when the blocks came: where nothing is, this takes no time.
         """
         with self.settled():
             found = self._columns.duplicates()
@@ -467,9 +481,11 @@ class BlockSet(MutableSequence[ContextBlock]):
     def _read(self, row: int, block: ContextBlock) -> None:
         """Read a block that was handed out into its row."""
         raw = raw_count(block)
-        if not self._set(row, block):
+        is_changed = self._set(row, block)
+        is_of_another = isinstance(raw, Counted) and raw.counter != self._counter.name
+        if not is_changed and not is_of_another:
             return
-        self._revision += 1
+        self._revision += is_changed
         fields = self._columns.get(row)
         if raw_count(block) is raw:
             # With the text that was counted: another may stand in the block by now.
@@ -489,7 +505,15 @@ class BlockSet(MutableSequence[ContextBlock]):
 
     def _rebuild(self, blocks: list[ContextBlock]) -> None:
         """Put `blocks` in the place of all; those that were handed out stay live."""
-        values, counts = self._counted(blocks)
+        # What is bad in a block that is held has been said, and counts for nothing.
+        refused = self._held.refused()
+        rows = [refused.get(id(block)) for block in blocks]
+        name = self._counter.name
+        valid = [
+            block if row is None else restore(self._columns.get(row), name)
+            for block, row in zip(blocks, rows, strict=True)
+        ]
+        values, counts = self._counted(valid)
         columns = self._empty()
         columns.extend(values, counts)
         self._columns = columns

@@ -57,8 +57,13 @@ class Held:
     def replace(self, blocks: Iterable[ContextBlock]) -> None:
         """Follow the blocks to where they are in `blocks`, which takes the place of all."""
         live = {id(block) for block in self._blocks.values()}
+        said = {id(self._blocks[row]): text for row, text in self._refused.items()}
         self._blocks = {row: block for row, block in enumerate(blocks) if id(block) in live}
-        self._refused = {}
+        self._refused = {row: said[id(block)] for row, block in self._blocks.items() if id(block) in said}
+
+    def refused(self) -> dict[int, int]:
+        """Return the rows of the blocks whose values were refused, by the identity of the block."""
+        return {id(self._blocks[row]): row for row in self._refused}
 
     def write_scores(self, scores: NDArray[np.float64]) -> None:
         """Give every block the base score of its row."""

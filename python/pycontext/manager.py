@@ -58,7 +58,7 @@ class _Session:
     originals: Originals = field(default_factory=Originals)
     shadow: ShadowReport = field(default_factory=ShadowReport)
     looked_at: float = 0.0
-    """Tokens of the session when it was last looked at in shadow mode."""
+    """Tokens of the session when it was last looked at in shadow mode, 0 once it has been below the mark again."""
 
     def keep(self, selection: Selection) -> None:
         """Remove what a selection dropped, and remember it."""
@@ -82,8 +82,8 @@ class ContextManager:
     """Holds the sessions of agents and keeps each within its budget.
 
     A session is measured in the text form, headers included: what `get_formatted_context` returns never has more than
-    `max_tokens`. `select` and `prune` measure in the rendering that they are asked for. Safe to use from several
-    threads.
+    `max_tokens`, but in shadow mode. `select` and `prune` measure in the rendering that they are asked for. Safe to use
+    from several threads.
 
     Args:
         max_tokens: budget of each session, 1 or more.
@@ -110,7 +110,7 @@ class ContextManager:
         shadow: bool = False,
     ) -> None:
         check_tokens("max_tokens", max_tokens, least=1)
-        if duplicates not in ("keep", "drop"):
+        if not isinstance(duplicates, str) or duplicates not in ("keep", "drop"):
             raise ValidationError(f"duplicates {shown(duplicates)} is not one of keep, drop")
         if not isinstance(shadow, bool):
             raise ValidationError(f"shadow {shown(shadow)} is neither True nor False")
@@ -211,6 +211,8 @@ class ContextManager:
             try:
                 if blocks.total_cost("text") > self.max_tokens * _HIGH_MARK:
                     self._make_room(session, new_id)
+                else:
+                    session.looked_at = 0.0
             except BaseException:
                 blocks.undo_add(revision)
                 raise
@@ -276,10 +278,15 @@ class ContextManager:
         """
         while True:
             session = self._session(session_id)
-            # Without the lock: a plug-in may wait for a thread that adds.
-            selection = self.select(
-                session_id, budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin
-            )
+            try:
+                # Without the lock: a plug-in may wait for a thread that adds.
+                selection = self.select(
+                    session_id, budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin
+                )
+            except BudgetExceededError as error:
+                if self.shadow:
+                    session.note(error)
+                raise
             with self._held(session_id) as held:
                 # Another session may have come under this id meanwhile: what was chosen is not of it.
                 if held is not session:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from pycontext import _core
@@ -32,7 +33,7 @@ def _check_name(name: object) -> None:
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise ValidationError(f"{name} {shown(value)} is not one of {', '.join(choices)}")
 
 
@@ -145,7 +146,7 @@ class Policy:
         check_fraction("recency", self.recency)
         put = object.__setattr__
         put(self, "tiers", tuple(self.tiers))
-        put(self, "half_life_minutes", dict(self.half_life_minutes))
+        put(self, "half_life_minutes", MappingProxyType(dict(self.half_life_minutes)))
         compiled = _core.Policy(
             [(tier.name, list(tier.types), tier.order, tier.share) for tier in self.tiers],
             self.threshold,
@@ -158,7 +159,8 @@ class Policy:
         put(self, "compiled", compiled)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _load, ({item.name: getattr(self, item.name) for item in fields(self) if item.init},)
+        values = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
+        return _load, ({**values, "half_life_minutes": dict(self.half_life_minutes)},)
 
     @staticmethod
     def named(name: str) -> Policy:

@@ -28,8 +28,8 @@ class LexicalScorer:
 
     BM25 (Robertson and Zaragoza, 2009) with k1 = 1.5 and b = 0.9, as a part of the best score in the set: the best
     match has 1, and a block without a word of the query 0. Words are those of Unicode (UAX 29) in lower case; a block's
-    words are those of its content and of the calls it makes. They are indexed once: at the first query, and from then
-    on each block that came since.
+    words are those of its content and of the calls it makes. A set indexes them at its first query, and from then on
+    those of each block that came since.
     """
 
     def score(self, query: str, blocks: BlockSet, /) -> NDArray[np.float64]:
@@ -56,7 +56,7 @@ def score_with(scorer: Scorer, query: str, blocks: BlockSet) -> NDArray[np.float
         raise PluginError(f"scorer {name} raised {type(cause).__name__}") from cause
     if returned.dtype.kind not in "fiu":
         raise PluginError(f"scorer {name} returned {returned.dtype}, not real numbers")
-    scores = np.ascontiguousarray(returned, dtype=np.float64)
+    scores = np.require(returned, np.float64, ["C", "A"])
     if scores.shape != (len(blocks),):
         raise PluginError(f"scorer {name} returned shape {scores.shape} for {len(blocks)} blocks")
     outside = ~((scores >= 0) & (scores <= 1))

@@ -64,7 +64,7 @@ class Selection:
     """The blocks that stay, and why the others fall.
 
     A selection shows the blocks as they were when it was made: later changes do not reach it. Nothing is built before
-    somebody asks for it, and then only that. Made by `prune`.
+    somebody asks for it, and then only that. Made by `prune`; it cannot be pickled, its receipt `to_dict()` can.
     """
 
     __slots__ = ("_chosen", "_counter", "_fitted", "_policy", "_source", "render")
@@ -123,6 +123,10 @@ class Selection:
         """Ids of duplicates that fell while the copy stays, and the id of that copy."""
         return self._chosen.copies()
 
+    def fallen(self, columns: _core.Columns) -> tuple[list[int], dict[str, str]]:
+        """Rows of what fell that are in `columns` still; ids of duplicates among them, with those of their copies."""
+        return columns.fallen(self._chosen)
+
     @property
     def kept_ids(self) -> list[str]:
         """Ids of the blocks that stay, in their original order."""
@@ -170,7 +174,7 @@ class Selection:
         Raises:
             ValidationError: there is no such format.
         """
-        if format != "openai":
+        if not isinstance(format, str) or format != "openai":
             raise ValidationError(f"format {shown(format)} is not one of openai")
         if isinstance(self.rendering, list):
             return deepcopy(self.rendering)

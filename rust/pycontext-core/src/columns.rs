@@ -157,6 +157,12 @@ impl<T: AsRef<str>> Columns<T> {
         &self.timestamp
     }
 
+    /// The newest timestamp, 0 where there is none.
+    #[must_use]
+    pub fn newest(&self) -> i64 {
+        self.timestamp.iter().copied().max().unwrap_or(0)
+    }
+
     /// Tokens of the contents alone, in order.
     #[must_use]
     pub fn tokens(&self) -> &[u32] {

@@ -191,8 +191,9 @@ const FOREIGN: u8 = 64;
 /// Calls `each` with every word of a text, lower-cased.
 ///
 /// The crate reads a whole text by its slow way for one dash or curly quote in it. Here ASCII words are found without
-/// it, and only a piece between blanks that has other characters goes there, from the word that meets the first of them. A joiner or a capital sigma at the
-/// start of such a piece does not see the punctuation before it; nothing else differs.
+/// it, and only a piece between blanks that has other characters goes there, from the word that meets the first of
+/// them. A joiner or a capital sigma at the start of such a piece does not see the punctuation before it; nothing else
+/// differs.
 fn words(text: &str, mut each: impl FnMut(&str)) {
     let text = text.to_ascii_lowercase();
     let bytes = text.as_bytes();

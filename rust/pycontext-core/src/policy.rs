@@ -57,7 +57,8 @@ impl Tier {
             clippy::cast_precision_loss,
             reason = "a share of at most 2**53 tokens, rounded down"
         )]
-        let limit = (available as f64 * self.share) as u64;
+        // A share such as 0.29 of 100 is meant to be 29, and the product is a hair below it.
+        let limit = (available as f64).mul_add(self.share, 1e-6) as u64;
         limit
     }
 }

@@ -60,11 +60,11 @@ pub fn prune<T: AsRef<str>>(
         return Err(too_large(&input, &pack, request.available, &fates));
     }
     fates.refuse_broken(&health);
-    if policy.duplicates == Duplicates::Drop && columns.repeats().len() > 0 {
-        fates.refuse_duplicates(&input);
-    }
     if policy.threshold > 0.0 {
         fates.refuse_low_scores(&input, policy.threshold);
+    }
+    if policy.duplicates == Duplicates::Drop && columns.repeats().len() > 0 {
+        fates.refuse_duplicates(&input);
     }
     for (number, tier) in (0..).zip(&policy.tiers) {
         let available = request.available;

@@ -25,8 +25,7 @@ pub fn effective_scores<'a, T: AsRef<str>>(
 ) -> Cow<'a, [f64]> {
     let mut scores = Cow::Borrowed(columns.scores());
     if let Some(decay) = &policy.decay {
-        let newest = || columns.timestamps().iter().copied().max().unwrap_or(0);
-        let now = now.unwrap_or_else(newest);
+        let now = now.unwrap_or_else(|| columns.newest());
         scores = Cow::Owned(decay.apply(&scores, columns.timestamps(), columns.kinds(), now));
     }
     if policy.recency > 0.0 {

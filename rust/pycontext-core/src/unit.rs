@@ -96,11 +96,13 @@ impl Units {
 
     /// Takes in the last row of `columns`.
     pub fn push<T: AsRef<str>>(&mut self, columns: &Columns<T>) {
+        if self.is_stale {
+            return;
+        }
         let at = self.head.len();
         let row = to_u32(at);
-        self.is_stale |=
-            !self.missing.is_empty() && self.missing.contains(&self.hash_of(columns, at));
-        if self.is_stale {
+        if !self.missing.is_empty() && self.missing.contains(&self.hash_of(columns, at)) {
+            self.is_stale = true;
             return;
         }
         self.head.push(row);

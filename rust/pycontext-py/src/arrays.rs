@@ -70,9 +70,8 @@ pub fn effective_scores<'py>(
     let table = columns.table(py);
     let columns = &table.columns;
     let decay = Decay::by_factor(factor_per_minute, floor);
-    let newest = || columns.timestamps().iter().copied().max().unwrap_or(0);
     let scores = py.detach(|| {
-        let now = now.unwrap_or_else(newest);
+        let now = now.unwrap_or_else(|| columns.newest());
         decay.apply(columns.scores(), columns.timestamps(), columns.kinds(), now)
     });
     PyArray1::from_vec(py, scores)

@@ -20,8 +20,12 @@ use crate::block::{Fields, RawFields, placed, read};
 use crate::count;
 use crate::error::{raise, refuse};
 use crate::field::backed;
+use crate::selection::Selection;
 use crate::state::State;
 use crate::table::Table;
+
+/// Blocks from which it pays to let other threads run.
+pub const DETACH_BLOCKS: usize = 500;
 
 /// Blocks as columns; `BlockSet` of the package is the face of it.
 ///
@@ -59,10 +63,6 @@ impl Columns {
         query: Option<&str>,
     ) -> Result<(Arc<Table>, Option<Vec<f64>>), Fault> {
         let mut state = self.lock(py);
-        if state.table.columns.units().is_none() {
-            let columns = &mut state.change().columns;
-            py.detach(|| columns.settle());
-        }
         if let Some(render) = render.filter(|render| !state.table.columns.has_costs(*render)) {
             let rule = || format!("of {} are not counted", render.name());
             let encoding = self.encoding.ok_or_else(|| Fault::new("costs", "", rule()))?;
@@ -74,6 +74,29 @@ impl Columns {
             py.detach(|| state.matches(query))
         });
         Ok((Arc::clone(&state.table), matches))
+    }
+
+    /// Reads the units anew where a change has spoilt them.
+    pub fn settle(&self, py: Python<'_>) {
+        let mut state = self.lock(py);
+        if state.table.columns.units().is_none() {
+            let columns = &mut state.change().columns;
+            py.detach(|| columns.settle());
+        }
+    }
+
+    /// Appends rows, all or none; other threads run while many are noted.
+    fn add(
+        &self,
+        py: Python<'_>,
+        fields: Vec<Fields>,
+        tokens: Vec<u32>,
+    ) -> Result<(), (usize, Fault)> {
+        let mut state = self.lock(py);
+        let table = state.change();
+        let many = fields.len() >= DETACH_BLOCKS;
+        let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
+        if many { py.detach(|| table.extend(rows)) } else { table.extend(rows) }
     }
 
     /// Tokens of blocks: what they say themselves, where that can be believed, else counted; `plugged` has the
@@ -166,8 +189,7 @@ impl Columns {
             fields.push(read(&block, Some(i))?);
         }
         let tokens = self.tokens(py, &fields, counts.as_deref())?;
-        let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
-        let added = self.lock(py).change().extend(rows);
+        let added = self.add(py, fields, tokens);
         added.map_err(|(i, fault)| raise(py, &fault.at(Some(i), None)))
     }
 
@@ -191,9 +213,7 @@ impl Columns {
         let failed = |(row, fault): (usize, Fault)| raise(py, &fault.at(Some(row), None));
         let fields = columns.read(py, self.table(py).columns.len())?.map_err(failed)?;
         let tokens = self.tokens(py, &fields, None)?;
-        let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
-        let added = self.lock(py).change().extend(rows);
-        added.map_err(failed)
+        self.add(py, fields, tokens).map_err(failed)
     }
 
     /// Rows that say what a better one says, with their ids and the ids of those.
@@ -230,6 +250,17 @@ impl Columns {
         let set = self.lock(py).set(row, new, metadata);
         set.map_err(|fault| raise(py, &fault.at(None, Some(&id))))?;
         Ok(true)
+    }
+
+    /// Rows of what a selection dropped and is there still, and the copies that take the place of duplicates.
+    ///
+    /// A block is there still when one of its id, type and timestamp is; a duplicate falls only while its copy is there.
+    fn fallen(
+        &self,
+        py: Python<'_>,
+        selection: &Selection,
+    ) -> (Vec<usize>, HashMap<PyBackedStr, PyBackedStr>) {
+        selection.fallen(&self.table(py))
     }
 
     /// Drop rows.

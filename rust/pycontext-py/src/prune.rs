@@ -8,16 +8,13 @@ use pycontext_core::error::Fault;
 use pycontext_core::prune::{Request, prune as run};
 use pyo3::prelude::*;
 
-use crate::columns::Columns;
+use crate::columns::{Columns, DETACH_BLOCKS};
 use crate::cost::render;
 use crate::error::{raise, refuse};
 use crate::field::{backed, shown};
 use crate::policy::Policy;
 use crate::selection::{Priced, Selection};
 use crate::table::Table;
-
-/// Blocks from which the kernel pays for letting other threads run.
-const DETACH_BLOCKS: usize = 500;
 
 /// Choose the blocks that stay; changes nothing.
 ///
@@ -44,6 +41,7 @@ pub fn prune(
     let refused = |fault| refuse(py, fault);
     let query = query.map(|query| backed(query, "query")).transpose().map_err(refused)?;
     let priced = given.is_none().then_some(render);
+    columns.settle(py);
     let (table, matches) = columns.ready(py, priced, query.as_deref()).map_err(refused)?;
     let relevance = relevance.map(|array| array.as_array().to_vec()).or(matches);
     let n = table.columns.len();

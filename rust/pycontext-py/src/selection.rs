@@ -51,6 +51,33 @@ impl Selection {
         Receipt::new(&self.chosen, &self.table.columns, costs)
     }
 
+    /// Rows of `table`, which is that of a later moment, that hold what fell; ids of duplicates among them, with the
+    /// ids of their copies.
+    pub fn fallen(&self, table: &Table) -> (Vec<usize>, HashMap<PyBackedStr, PyBackedStr>) {
+        let (then, now) = (&self.table.columns, &table.columns);
+        let still = |row: usize| {
+            let found = now.find(&then.ids()[row])?;
+            let is_same = now.timestamps()[found] == then.timestamps()[row]
+                && now.kinds()[found] == then.kinds()[row];
+            is_same.then_some(found)
+        };
+        let (mut rows, mut copies) = (Vec::new(), HashMap::new());
+        for (row, reason) in self.chosen.reasons.iter().enumerate().filter(|(_, r)| !r.is_kept()) {
+            let Some(found) = still(row) else { continue };
+            if let Reason::Duplicate(copy) = *reason
+                && self.chosen.reasons[copy as usize].is_kept()
+            {
+                if still(copy as usize).is_none() {
+                    continue;
+                }
+                let ids = then.ids();
+                copies.insert(ids[row].clone(), ids[copy as usize].clone());
+            }
+            rows.push(found);
+        }
+        (rows, copies)
+    }
+
     fn kept(&self) -> impl Iterator<Item = usize> {
         self.chosen.kept.iter().map(|row| *row as usize)
     }
@@ -178,7 +205,13 @@ impl Selection {
     }
 
     /// What stays in the text form.
-    fn text(&self) -> String {
+    fn text(&self, py: Python<'_>) -> String {
+        py.detach(|| self.written())
+    }
+}
+
+impl Selection {
+    fn written(&self) -> String {
         let columns = &self.table.columns;
         let mut out = String::new();
         for row in self.kept() {
