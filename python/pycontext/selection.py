@@ -124,7 +124,7 @@ class Selection:
         return self._chosen.copies()
 
     def fallen(self, columns: _core.Columns) -> tuple[list[int], dict[str, str]]:
-        """Rows of what fell that are in `columns` still; ids of duplicates among them, with those of their copies."""
+        """Rows of what fell that are in `columns` still; ids of duplicates that fell, with those of their copies."""
         return columns.fallen(self._chosen)
 
     @property

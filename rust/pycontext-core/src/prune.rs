@@ -298,7 +298,8 @@ fn fill<T: AsRef<str>>(
             break;
         }
     }
-    if limits.share < limits.available {
+    // Who found no room in a share before may have been here for more.
+    if limits.share < limits.available || limits.tier > 0 {
         let left = pack.left(limits.share);
         for unit in input.waiting(tier, fates) {
             let is_short_of_share = pack.tokens_with(&unit) <= limits.available;

@@ -63,17 +63,20 @@ impl Selection {
         };
         let (mut rows, mut copies) = (Vec::new(), HashMap::new());
         for (row, reason) in self.chosen.reasons.iter().enumerate().filter(|(_, r)| !r.is_kept()) {
-            let Some(found) = still(row) else { continue };
+            let found = still(row);
             if let Reason::Duplicate(copy) = *reason
                 && self.chosen.reasons[copy as usize].is_kept()
             {
+                let ids = then.ids();
                 if still(copy as usize).is_none() {
                     continue;
                 }
-                let ids = then.ids();
-                copies.insert(ids[row].clone(), ids[copy as usize].clone());
+                // Also where somebody else has removed it.
+                if found.is_some() || now.find(&ids[row]).is_none() {
+                    copies.insert(ids[row].clone(), ids[copy as usize].clone());
+                }
             }
-            rows.push(found);
+            rows.extend(found);
         }
         (rows, copies)
     }
