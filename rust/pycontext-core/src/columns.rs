@@ -449,6 +449,7 @@ impl<T: AsRef<str>> Columns<T> {
             costs.note(one);
             costs.rows[row] = one;
         }
+        costs.rows.reserve(self.len() - costs.rows.len());
         for row in costs.rows.len()..self.len() {
             let one = self.cost(row, render, counter);
             costs.note(one);

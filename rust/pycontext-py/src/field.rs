@@ -56,7 +56,8 @@ pub fn kind(value: &Bound<'_, PyAny>, kinds: &[Py<PyAny>]) -> Result<Kind, Fault
 
 /// A whole number from 0 to `limit`.
 pub fn integer(value: &Bound<'_, PyAny>, field: &str, limit: i64) -> Result<i64, Fault> {
-    if value.is_instance_of::<PyBool>() || value.is_instance_of::<PyFloat>() {
+    let is_plain = value.is_exact_instance_of::<PyInt>();
+    if !is_plain && (value.is_instance_of::<PyBool>() || value.is_instance_of::<PyFloat>()) {
         return Err(wrong_type(value, field, "int"));
     }
     match value.extract::<i64>() {
@@ -96,9 +97,10 @@ pub fn count(
 /// Ids of other blocks.
 pub fn references(value: &Bound<'_, PyAny>, limits: &Limits) -> Result<Vec<PyBackedStr>, Fault> {
     let read = |i: usize, item: Bound<'_, PyAny>| {
-        let field = format!("references[{i}]");
-        let id = backed(&item, &field)?;
-        limits.id(&field, &id)?;
+        // The name of the field is made where it is needed.
+        let named = |fault: Fault| Fault { field: format!("references[{i}]"), ..fault };
+        let id = backed(&item, "references").map_err(named)?;
+        limits.id("references", &id).map_err(named)?;
         Ok(id)
     };
     if let Ok(list) = value.cast::<PyList>() {
@@ -126,7 +128,8 @@ pub fn metadata(value: &Bound<'_, PyAny>) -> Result<(Option<Py<PyDict>>, Pairs),
     let mut pairs = Vec::with_capacity(dict.len());
     for (key, value) in dict {
         let key = backed(&key, "metadata key")?;
-        let value = backed(&value, &format!("metadata['{}']", shorten(&key)))?;
+        let named = |fault| Fault { field: format!("metadata['{}']", shorten(&key)), ..fault };
+        let value = backed(&value, "metadata").map_err(named)?;
         copy.set_item(key.as_py_str(), value.as_py_str()).map_err(failed)?;
         pairs.push((key, value));
     }
