@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from operator import index
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Self, overload
 
 from pycontext import _core
 from pycontext.arrays import column, integers, numbers, reals
@@ -368,10 +368,11 @@ class BlockSet(MutableSequence[ContextBlock]):
         """Choose the blocks that stay, as the function `prune` does; works on a snapshot while others go on."""
         available = available_of(budget)
         policy = Policy.of(policy)
-        pins = _pins(pin)
+        # To ask whether nothing is an iterable takes as long as a tenth of a small prune.
+        pins = [] if pin is _NO_PINS else _pins(pin)
         if now is not None:
             now = _time(now)
-        if isinstance(scorer, LexicalScorer) and query is not None:
+        if scorer is not None and query is not None and isinstance(scorer, LexicalScorer):
             # Its index is that of the set itself.
             scorer = None
         if scorer is None and isinstance(render, str) and isinstance(self._counter, EncodingCounter):
@@ -594,6 +595,10 @@ def prune(
 
 def _load(blocks: list[ContextBlock], counter: str | TokenCounter) -> BlockSet:
     return BlockSet(blocks, counter=counter)
+
+
+# The default of `pin`, of which there is one in an interpreter.
+_NO_PINS: Final = ()
 
 
 def _listed(references: Sequence[str]) -> Sequence[str]:

@@ -55,7 +55,7 @@ impl Columns {
         Arc::clone(&self.lock(py).table)
     }
 
-    /// The table as it is now, with its costs of a rendering, and how well each row matches a query.
+    /// The table as the kernel wants it: with its units, its costs of a rendering, and how well each row matches a query.
     pub fn ready(
         &self,
         py: Python<'_>,
@@ -63,12 +63,11 @@ impl Columns {
         query: Option<&str>,
     ) -> Result<(Arc<Table>, Option<Vec<f64>>), Fault> {
         let mut state = self.lock(py);
-        if let Some(render) = render.filter(|render| !state.table.columns.has_costs(*render)) {
-            let rule = || format!("of {} are not counted", render.name());
-            let encoding = self.encoding.ok_or_else(|| Fault::new("costs", "", rule()))?;
+        if state.table.columns.units().is_none() {
             let columns = &mut state.change().columns;
-            py.detach(|| columns.fill_costs(render, &encoding));
+            py.detach(|| columns.settle());
         }
+        Self::priced(py, &mut state, self.encoding, render)?;
         let matches = query.map(|query| {
             let state = &mut *state;
             py.detach(|| state.matches(query))
@@ -76,13 +75,26 @@ impl Columns {
         Ok((Arc::clone(&state.table), matches))
     }
 
-    /// Reads the units anew where a change has spoilt them.
-    pub fn settle(&self, py: Python<'_>) {
+    /// The table as it is now, with its costs of a rendering; its units may be stale.
+    pub fn with_costs(&self, py: Python<'_>, render: Render) -> Result<Arc<Table>, Fault> {
         let mut state = self.lock(py);
-        if state.table.columns.units().is_none() {
+        Self::priced(py, &mut state, self.encoding, Some(render))?;
+        Ok(Arc::clone(&state.table))
+    }
+
+    fn priced(
+        py: Python<'_>,
+        state: &mut State,
+        encoding: Option<Encoding>,
+        render: Option<Render>,
+    ) -> Result<(), Fault> {
+        if let Some(render) = render.filter(|render| !state.table.columns.has_costs(*render)) {
+            let rule = || format!("of {} are not counted", render.name());
+            let encoding = encoding.ok_or_else(|| Fault::new("costs", "", rule()))?;
             let columns = &mut state.change().columns;
-            py.detach(|| columns.settle());
+            py.detach(|| columns.fill_costs(render, &encoding));
         }
+        Ok(())
     }
 
     /// Appends rows, all or none; other threads run while many are noted.

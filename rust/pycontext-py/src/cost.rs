@@ -22,16 +22,14 @@ pub fn render(name: &Bound<'_, PyAny>) -> PyResult<Render> {
 #[pyfunction]
 pub fn fill_costs(py: Python<'_>, columns: &Columns, render: &Bound<'_, PyAny>) -> PyResult<()> {
     let render = self::render(render)?;
-    let ready = columns.ready(py, Some(render), None);
-    ready.map(drop).map_err(|fault| refuse(py, fault))
+    columns.with_costs(py, render).map(drop).map_err(|fault| refuse(py, fault))
 }
 
 /// Tokens of the whole set as rendered; `fill_costs` or `set_counts` comes first.
 #[pyfunction]
 pub fn total_cost(py: Python<'_>, columns: &Columns, render: &Bound<'_, PyAny>) -> PyResult<u64> {
     let render = self::render(render)?;
-    let ready = columns.ready(py, Some(render), None);
-    let (table, _) = ready.map_err(|fault| refuse(py, fault))?;
+    let table = columns.with_costs(py, render).map_err(|fault| refuse(py, fault))?;
     Ok(table.columns.total_cost(render))
 }
 

@@ -41,7 +41,6 @@ pub fn prune(
     let refused = |fault| refuse(py, fault);
     let query = query.map(|query| backed(query, "query")).transpose().map_err(refused)?;
     let priced = given.is_none().then_some(render);
-    columns.settle(py);
     let (table, matches) = columns.ready(py, priced, query.as_deref()).map_err(refused)?;
     let relevance = relevance.map(|array| array.as_array().to_vec()).or(matches);
     let n = table.columns.len();
