@@ -73,7 +73,8 @@ that are ready, and is told which rows are a unit and which texts are equal. Blo
 read anew in every prune; a `BlockSet` has read and priced them before. Of every prune the kept rows and the reasons of
 all blocks are read, or the messages; its budget is another one every time. The first query over a set has to index it,
 the article learns its vocabulary anew for every query. Adds to a session include the counting; `one add` is a single
-call on cold caches, the other adds are 200 in a row. Facts come with their counts.
+call on cold caches, the other adds are 200 in a row. Facts come with their counts. Where a figure is missed,
+[profiles.md](profiles.md) has where the time goes.
 
 ![time of a prune against the number of blocks](prune_blocks.svg)
 
