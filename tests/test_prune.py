@@ -25,7 +25,7 @@ from pycontext import (
     ValidationError,
     prune,
 )
-from pycontext.messages.openai import to_blocks
+from pycontext.messages.openai import from_blocks, to_blocks
 from reference import DoesNotFitError, count_messages, count_text, openai_cost, select, units_of
 from strategies import block_lists, policies
 
@@ -98,6 +98,7 @@ def test_the_promises_hold(render, data):
     kept = selection.indices.tolist()
     counted = count_messages(selection.messages()) if render == "openai" else tiktoken_count(selection.text())
     assert selection.tokens == counted <= available
+    assert selection.messages() == from_blocks(selection.kept)
     assert kept == sorted(kept)
     assert [blocks[row].id for row in kept] == selection.kept_ids
     assert all(len({row in kept for row in unit}) == 1 for unit in units_of(blocks, required=required))

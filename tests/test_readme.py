@@ -33,7 +33,14 @@ def test_the_commands_are_targets_of_the_makefile():
     assert named <= targets
 
 
-PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "benches/README.md", "benches/profiles.md", "docs/policies.md"]
+PAGES = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "benches/README.md",
+    "benches/profiles.md",
+    "docs/policies.md",
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
