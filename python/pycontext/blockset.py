@@ -99,9 +99,9 @@ class BlockSet(MutableSequence[ContextBlock]):
             if values is not None and len(values) != len(contents):
                 raise ValidationError(f"{name} {shown(values)} has not one entry for each of {len(contents)} blocks")
         blocks = cls(counter=counter)
+        is_plugged = counts is None and not isinstance(blocks.counter, EncodingCounter)
         # What is no text is for the core to refuse.
-        is_all_text = all(isinstance(text, str) for text in contents)
-        if counts is None and not isinstance(blocks.counter, EncodingCounter) and is_all_text:
+        if is_plugged and all(isinstance(text, str) for text in contents):
             counts = count_with(blocks.counter, contents)
         blocks._columns.extend_columns(contents, types, scores, times, ids, counts, tied)
         blocks._revision += bool(contents)

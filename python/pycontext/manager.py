@@ -27,7 +27,7 @@ from pycontext.errors import (
 from pycontext.formatter import Formatter, Render
 from pycontext.originals import Originals
 from pycontext.package import ContextPackage
-from pycontext.policy import Policy, Tier, check_fraction
+from pycontext.policy import Policy, check_fraction
 from pycontext.shadow import ShadowReport
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _LARGEST_IMPORTED_VERSION: Final = 2**31
 
 
 # All blocks, as they are.
-_EVERYTHING: Final = Policy("everything", (Tier("all"),), duplicates="keep")
+_EVERYTHING: Final = Policy("everything", duplicates="keep")
 
 
 @dataclass(slots=True, eq=False)

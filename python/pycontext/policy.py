@@ -32,11 +32,6 @@ def _check_name(name: object) -> None:
         raise ValidationError(f"name {shown(name)} is not a printable str of 1 to {_LONGEST_NAME} characters")
 
 
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise ValidationError(f"{name} {shown(value)} is not one of {', '.join(choices)}")
-
-
 def _check_tiers(tiers: object) -> None:
     if not isinstance(tiers, tuple | list) or not all(isinstance(tier, Tier) for tier in tiers):
         raise ValidationError(f"tiers {shown(tiers)} is not a tuple of Tier")
@@ -91,7 +86,8 @@ class Tier:
             if not isinstance(kind, ContextType):
                 raise ValidationError(f"types: {shown(kind)} is {type(kind).__name__}, not ContextType")
         object.__setattr__(self, "types", tuple(kind for kind in ContextType if kind in self.types))
-        _check_choice("order", self.order, ("score", "time"))
+        if not isinstance(self.order, str) or self.order not in ("score", "time"):
+            raise ValidationError(f"order {shown(self.order)} is not one of score, time")
         check_fraction("share", self.share)
 
 
@@ -139,8 +135,6 @@ class Policy:
         _check_name(self.name)
         _check_tiers(self.tiers)
         check_fraction("threshold", self.threshold)
-        _check_choice("duplicates", self.duplicates, ("drop", "keep"))
-        _check_choice("references", self.references, ("results", "require"))
         _check_half_lives(self.half_life_minutes)
         check_fraction("floor", self.floor)
         check_fraction("recency", self.recency)

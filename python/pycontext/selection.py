@@ -178,13 +178,10 @@ class Selection:
             raise ValidationError(f"format {shown(format)} is not one of openai")
         if isinstance(self.rendering, list):
             return deepcopy(self.rendering)
-        messages = self._chosen.messages()
-        if None in messages:
-            # Fields of a provider are JSON in the metadata, which is read where it is written.
-            rows = self._chosen.rows()
-            for at, message in enumerate(messages):
-                if message is None:
-                    messages[at] = openai.from_fields(self._chosen.get(rows[at]))
+        messages, others = self._chosen.messages()
+        # Fields of a provider are JSON in the metadata, which is read where it is written.
+        for at, row in others:
+            messages[at] = openai.from_fields(self._chosen.get(row))
         return messages
 
     def text(self) -> str:

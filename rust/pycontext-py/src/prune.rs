@@ -1,7 +1,5 @@
 //! The kernel.
 
-use std::sync::Arc;
-
 use numpy::PyReadonlyArray1;
 use pycontext_core::cost::{Cost, CostColumn, Tails};
 use pycontext_core::error::Fault;
@@ -79,7 +77,7 @@ fn plain(tokens: u32) -> Cost {
     Cost { tokens, tail: 0, is_exact: true }
 }
 
-fn rows(table: &Arc<Table>, pins: &[Bound<'_, PyAny>]) -> PyResult<Vec<usize>> {
+fn rows(table: &Table, pins: &[Bound<'_, PyAny>]) -> PyResult<Vec<usize>> {
     let find = |id: &Bound<'_, PyAny>| {
         let row = backed(id, "pin").ok().and_then(|id| table.columns.find(&id));
         let fault = || Fault::new("pin", &shown(id), "is not the id of a block");

@@ -177,12 +177,14 @@ impl Selection {
         }
     }
 
-    /// What stays as `OpenAI` chat messages; None for a message that has fields of its own in the metadata.
-    fn messages<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
+    /// What stays as `OpenAI` chat messages; None for those that have fields of their own in the metadata, with the
+    /// place and the row of each.
+    fn messages<'py>(&self, py: Python<'py>) -> PyResult<Messages<'py>> {
         let columns = &self.table.columns;
-        let out = PyList::empty(py);
-        for row in self.kept() {
+        let (out, mut others) = (PyList::empty(py), Vec::new());
+        for (at, row) in self.kept().enumerate() {
             if columns.provider(row).is_some() {
+                others.push((at, row));
                 out.append(py.None())?;
                 continue;
             }
@@ -204,7 +206,7 @@ impl Selection {
             }
             out.append(message)?;
         }
-        Ok(out)
+        Ok((out, others))
     }
 
     /// What stays in the text form.
@@ -230,3 +232,6 @@ impl Selection {
 
 /// Id, reason, detail and tokens of a block.
 type Entry<'a> = (&'a PyBackedStr, Py<PyAny>, String, u32);
+
+/// Messages, and the place and row of those that are left to others.
+type Messages<'py> = (Bound<'py, PyList>, Vec<(usize, usize)>);
