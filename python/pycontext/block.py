@@ -67,6 +67,7 @@ class ContextBlock:
         timestamp: milliseconds since the epoch; None for now.
         token_count: tokens of the content alone; None to have them counted.
         references: ids of other blocks; in a TOOL block, of the AGENT blocks whose calls it answers.
+        origin: whom the block came from, as its importer says; None for one's own. Blocks are equal whatever it is.
 
     Raises:
         ValidationError: a field is outside its limits; the message names it, the value and the limit.
@@ -80,6 +81,7 @@ class ContextBlock:
     timestamp: int = cast("int", None)
     token_count: int = cast("int", None)
     references: list[str] = field(default_factory=list)
+    origin: str | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         if self.metadata is None:
@@ -100,7 +102,7 @@ class ContextBlock:
         return (
             f"ContextBlock(id={self.id!r}, content={self.content!r}, relevance_score={self.relevance_score!r}, "
             f"type={self.type}, metadata={self.metadata!r}, timestamp={self.timestamp!r}, "
-            f"token_count={_count_slot.__get__(self)!r}, references={self.references!r})"
+            f"token_count={_count_slot.__get__(self)!r}, references={self.references!r}, origin={self.origin!r})"
         )
 
 
@@ -179,6 +181,7 @@ def restore(fields: tuple[Any, ...], counter: str | None = None) -> ContextBlock
         block.timestamp,
         count,
         block.references,
+        block.origin,
     ) = fields
     block.type = _TYPES[number]
     block._raw_token_count = count if counter is None else Counted(count, counter, fields[1])  # noqa: SLF001

@@ -7,17 +7,18 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from operator import index
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Final, Self, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, overload
 
 from pycontext import _core
 from pycontext.arrays import column, integers, numbers, reals
 from pycontext.block import ContextBlock, ContextType, Counted, copied, needs_count, now_ms, raw_count, restore
-from pycontext.budget import Budget, available_of
+from pycontext.budget import LARGEST_BUDGET, Budget, available_of
 from pycontext.counter import DEFAULT_ENCODING, EncodingCounter, TokenCounter, as_counter, count_with
 from pycontext.errors import ValidationError, shown
 from pycontext.fit import Drawn, count_costs, fit
 from pycontext.formatter import Formatter, Render
 from pycontext.held import Held, Settled
+from pycontext.limits import DEFAULT, Limits
 from pycontext.metrics import ContextMetrics
 from pycontext.policy import Policy, check_fraction
 from pycontext.scorer import LexicalScorer, score_with
@@ -106,6 +107,123 @@ class BlockSet(MutableSequence[ContextBlock]):
         blocks._columns.extend_columns(contents, types, scores, times, ids, counts, tied)
         blocks._revision += bool(contents)
         return blocks
+
+    @classmethod
+    def decoded(
+        cls,
+        data: bytes,
+        counter: str | TokenCounter | None,
+        counts: Literal["believe", "recount"],
+        limits: Limits,
+        *,
+        is_envelope: bool,
+    ) -> tuple[dict[str, Any], Self]:
+        """Read a package, and return all of it but the blocks, and the blocks; makes no `ContextBlock`."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise ValidationError(f"data {shown(data)} is {type(data).__name__}, not bytes")
+        if counts not in ("believe", "recount"):
+            raise ValidationError(f"counts {shown(counts)} is not one of believe, recount")
+        header, rows = _core.decode(data if isinstance(data, bytes) else bytes(data), limits, is_envelope)
+        named = header["counter"]
+        blocks = cls(counter=(named or DEFAULT_ENCODING) if counter is None else counter)
+        recount = counts == "recount" or named != blocks.counter.name
+        plugged = not isinstance(blocks.counter, EncodingCounter)
+        plugged_counts = count_with(blocks.counter, rows.uncounted(recount)) if plugged else None
+        blocks._columns.extend_rows(rows, recount, plugged_counts)
+        blocks._revision += bool(len(blocks))
+        return header, blocks
+
+    @classmethod
+    def from_bytes(
+        cls,
+        data: bytes,
+        *,
+        counter: str | TokenCounter | None = None,
+        counts: Literal["believe", "recount"] = "believe",
+        limits: Limits = DEFAULT,
+    ) -> Self:
+        """Make a set of what `to_bytes` of a set or a package wrote; makes no `ContextBlock`.
+
+        Args:
+            data: the envelope.
+            counter: what counts tokens; None for the one that the envelope names.
+            counts: "believe" takes its token counts if it names the same counter, "recount" none.
+            limits: of the blocks; nothing larger is decompressed.
+
+        Raises:
+            ValidationError: it is no envelope, was changed or cut off, or a block is outside its limits.
+            PluginError: the counter raised or returned what it must not.
+        """
+        return cls.decoded(data, counter, counts, limits, is_envelope=True)[1]
+
+    def to_bytes(self, *, compress: Literal["none", "zstd"] = "none", limits: Limits = DEFAULT) -> bytes:
+        """Return the blocks in an envelope in which every flipped bit is found, as `ContextPackage.to_bytes` does.
+
+        Raises:
+            ValidationError: there are more blocks or bytes than `limits` let anybody read again.
+        """
+        header = dict.fromkeys(("session_id", "agent_id", "trace_id", "operation_id"), "")
+        numbers = dict.fromkeys(("version", "hops", "epoch"), 0)
+        rest = {"counter": self._counter.name, "parents": [], "unknown": b""}
+        return self.encoded({**header, **numbers, **rest}, self.metrics(LARGEST_BUDGET), limits, zstd_of(compress))
+
+    def encoded(
+        self, header: Mapping[str, Any], metrics: ContextMetrics, limits: Limits, compress: bool | None
+    ) -> bytes:
+        """Return the blocks as a package, in an envelope unless `compress` is None."""
+        shares = list(metrics.type_distribution.items())
+        tokens = min(metrics.total_tokens, 2**32 - 1)
+        with self.settled():
+            columns = self._columns.snapshot()
+        return _core.encode(columns, header, (tokens, metrics.context_saturation, shares), limits, compress)
+
+    @property
+    def content_hash(self) -> str:
+        """BLAKE3 over the blocks in their order, 64 hexadecimal digits; token counts and origins are not in it."""
+        with self.settled():
+            columns = self._columns.snapshot()
+        return _core.content_hash(columns).hex()
+
+    def hashes(self) -> list[bytes]:
+        """Return the content hash of every block, 32 bytes each."""
+        with self.settled():
+            columns = self._columns.snapshot()
+        return _core.block_hashes(columns)
+
+    def units(self) -> list[int]:
+        """Return for every block the position of the first block of its unit."""
+        with self.settled():
+            return self._columns.units()
+
+    def snapshot(self) -> BlockSet:
+        """Return a set of its own with the same blocks, which are copied when one of the two is first changed."""
+        with self.settled():
+            return self._over(self._columns)
+
+    def set_origin(self, origin: str | None) -> None:
+        """Say of all blocks whom they came from, as an importer does; what only their sender understands is forgotten.
+
+        Raises:
+            ValidationError: `origin` is not 1 to 256 bytes without control characters.
+        """
+        with self.settled():
+            self._columns.set_origin(origin)
+            self._held.write_origin(origin)
+            self._revision += 1
+
+    def check_sizes(self, limits: Limits) -> None:
+        """Raise `ValidationError` if a block is larger than limits that are stricter than the defaults."""
+        with self.settled():
+            _core.check_sizes(self._columns, limits)
+
+    def fence(self, reason: str) -> None:
+        """Let nothing change any more: whoever tries gets a `FencedError` with that message."""
+        with self.settled():
+            self._columns.fence(reason)
+
+    def check_open(self) -> None:
+        """Raise `FencedError` if the set was fenced off."""
+        self._columns.check_open()
 
     @property
     def counter(self) -> TokenCounter:
@@ -515,6 +633,7 @@ class BlockSet(MutableSequence[ContextBlock]):
             for block, row in zip(blocks, rows, strict=True)
         ]
         values, counts = self._counted(valid)
+        self.check_open()
         columns = self._empty()
         columns.extend(values, counts)
         self._columns = columns
@@ -591,6 +710,17 @@ def prune(
         found = BlockSet((replace(block, token_count=None) for block in source), counter=plugin)
     selection = found.prune(budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin)
     return selection if source is None else selection.over(source)
+
+
+def zstd_of(compress: object) -> bool:
+    """Whether to compress.
+
+    Raises:
+        ValidationError: it is neither "none" nor "zstd".
+    """
+    if not isinstance(compress, str) or compress not in ("none", "zstd"):
+        raise ValidationError(f"compress {shown(compress)} is not one of none, zstd")
+    return compress == "zstd"
 
 
 def _load(blocks: list[ContextBlock], counter: str | TokenCounter) -> BlockSet:

@@ -66,6 +66,13 @@ class ConflictError(ContextError):
         return str(self.args[0])
 
 
+class FencedError(ConflictError):
+    """The session goes on under another owner: nothing changes here any more."""
+
+    def __init__(self, message: str, expected: int = 0, actual: int = 0) -> None:
+        super().__init__(message, expected, actual)
+
+
 class PrivilegeError(ContextError, ValueError):
     """An import claims what its sender may not have."""
 

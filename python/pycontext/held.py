@@ -8,7 +8,7 @@ from sys import getrefcount
 from typing import TYPE_CHECKING, Final
 
 from pycontext.block import ContextBlock
-from pycontext.errors import ValidationError
+from pycontext.errors import ContextError, FencedError, ValidationError
 
 if TYPE_CHECKING:
     from threading import RLock
@@ -70,6 +70,11 @@ class Held:
         for row, block in self._blocks.items():
             block.relevance_score = float(scores[row])
 
+    def write_origin(self, origin: str | None) -> None:
+        """Say of every block whom it came from."""
+        for block in self._blocks.values():
+            block.origin = origin
+
     def rename_references(self, names: Mapping[str, str]) -> None:
         """Let references name other blocks, as in the rows."""
         for row, block in self._blocks.items():
@@ -82,6 +87,7 @@ class Held:
 
         Raises:
             ValidationError: a block has a bad value that was not said before.
+            FencedError: the same, of a set that was fenced off.
         """
         pending = list(self._blocks)
         while pending:
@@ -89,7 +95,7 @@ class Held:
             for row in pending:
                 try:
                     self._read_one(row, read)
-                except ValidationError as error:
+                except (ValidationError, FencedError) as error:
                     # Without the frames that it came through: they hold the block as well.
                     again.append((row, error.with_traceback(None)))
             if len(again) == len(pending):
@@ -108,7 +114,7 @@ class Held:
         if is_alone:
             del self._blocks[row]
 
-    def _refuse(self, refused: list[tuple[int, ValidationError]]) -> ValidationError | None:
+    def _refuse(self, refused: list[tuple[int, ContextError]]) -> ContextError | None:
         """Note bad values, and return the first that was not said before: said again and again, it would stop all."""
         first = None
         for row, error in refused:

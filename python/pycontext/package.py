@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+import json
 import re
 import uuid
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from dataclasses import dataclass
 from threading import RLock
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
 from pycontext._core import check_id
-from pycontext.block import ContextBlock, ContextType, now_ms, restore
-from pycontext.blockset import BlockSet
+from pycontext.block import ContextBlock
+from pycontext.blockset import BlockSet, zstd_of
 from pycontext.budget import check_tokens
-from pycontext.counter import DEFAULT_ENCODING, TokenCounter, get_counter
+from pycontext.counter import DEFAULT_ENCODING, TokenCounter
 from pycontext.errors import ValidationError, shown
+from pycontext.jsonform import BLOCK_KEYS, PACKAGE_KEYS, block_of, checked_keys, dict_of, need, unknown_of
+from pycontext.limits import DEFAULT, Limits
 from pycontext.metrics import ContextMetrics
+from pycontext.strict_json import parse
 
-__all__ = ["ContextPackage"]
+__all__ = ["ContextPackage", "Parent"]
 
 # Letters, digits and a few marks: safe in a key of any store, in a path and in a log line.
 _SESSION_ID: Final = re.compile(r"\w[\w.@:+=~-]*")
-_PACKAGE_KEYS: Final = ("session_id", "agent_id", "blocks", "metrics", "version", "trace_id", "counter")
-_BLOCK_KEYS: Final = (
-    "id", "content", "relevance_score", "type", "metadata", "timestamp", "token_count", "references"
-)  # fmt: skip
+_MOST: Final = 2**32 - 1
+_HASH: Final = re.compile("[0-9a-f]{64}")
+
+Counts = Literal["believe", "recount"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """A package that another was made from.
+
+    Attributes:
+        session_id: its session.
+        version: its version.
+        content_hash: of its blocks, 64 hexadecimal digits.
+    """
+
+    session_id: str
+    version: int
+    content_hash: str
+
+    def __post_init__(self) -> None:
+        check_session_id(self.session_id)
+        check_tokens("parent version", self.version, least=1, most=_MOST)
+        if not isinstance(self.content_hash, str) or not _HASH.fullmatch(self.content_hash):
+            raise ValidationError(f"parent content_hash {shown(self.content_hash)} is not 64 hexadecimal digits")
 
 
 class ContextPackage:
@@ -38,11 +64,18 @@ class ContextPackage:
         version: 1 to 2**32 - 1; every change raises it.
         trace_id: follows the session through handoffs; None for a new one.
         counter: what counts tokens.
+        operation_id: of the last change; None for a new one.
+        parents: what this was made from.
+        hops: handoffs since the first package.
+        epoch: transfers of this session.
 
     Attributes:
         session_id: fixed.
         agent_id: may be written.
         trace_id: may be written.
+        parents: fixed.
+        hops: fixed.
+        epoch: fixed.
         lock: held by whoever changes the session; the blocks use the same.
 
     Raises:
@@ -60,20 +93,42 @@ class ContextPackage:
         trace_id: str | None = None,
         *,
         counter: str | TokenCounter = DEFAULT_ENCODING,
+        operation_id: str | None = None,
+        parents: Iterable[Parent] = (),
+        hops: int = 0,
+        epoch: int = 0,
     ) -> None:
         del metrics
         check_session_id(session_id)
-        check_tokens("version", version, least=1, most=2**32 - 1)
+        check_tokens("version", version, least=1, most=_MOST)
+        check_tokens("hops", hops, least=0, most=_MOST)
+        check_tokens("epoch", epoch, least=0, most=_MOST)
+        if operation_id is not None:
+            check_id("operation_id", operation_id)
         self.session_id: Final = session_id
         self.agent_id = agent_id
         self.trace_id = str(uuid.uuid4()) if trace_id is None else trace_id
+        self.parents: Final = tuple(parents)
+        self.hops: Final = hops
+        self.epoch: Final = epoch
         self.lock = RLock()
         self._max_tokens = 8192
         self._blocks = self._adopt(BlockSet(blocks, counter=counter))
         self._first_version = version - self._blocks.revision
+        # The last operation, by the version that it made: a later version is the work of another.
+        self._operation = (version, uuid.uuid4().hex if operation_id is None else operation_id)
         self._unknown: dict[str, Any] = {}
+        self._unknown_bytes = b""
         # Of blocks as they came: by id and timestamp, so that a new block of an old id gets nothing of it.
         self._unknown_of_blocks: dict[tuple[str, int], dict[str, Any]] = {}
+
+    @classmethod
+    def over(cls, blocks: BlockSet, session_id: str, agent_id: str, version: int = 1, **header: Any) -> Self:
+        """Make a package of a set itself, which is not copied; `header` has what the class takes."""
+        package = cls(session_id, agent_id, version=version, counter=blocks.counter, **header)
+        package._blocks = package._adopt(blocks)
+        package._first_version = version - blocks.revision
+        return package
 
     def _adopt(self, blocks: BlockSet) -> BlockSet:
         blocks.lock = self.lock
@@ -87,7 +142,7 @@ class ContextPackage:
     def __getstate__(self) -> dict[str, Any]:
         with self._blocks.settled():
             state = {name: value for name, value in vars(self).items() if name != "lock"}
-            return {**state, "_first_version": self.version}
+            return {**state, "_first_version": self.version, "_operation": (self.version, self.operation_id)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, lock=RLock())
@@ -105,6 +160,7 @@ class ContextPackage:
         # Before the lock: the blocks may be those of another session, which has one of its own.
         new = BlockSet(list(blocks), counter=self._blocks.counter)
         with self._blocks.settled():
+            self._blocks.check_open()
             version = self.version
             self._blocks = self._adopt(new)
             self._first_version = version + 1 - new.revision
@@ -118,6 +174,26 @@ class ContextPackage:
     def version(self) -> int:
         """Raised by every change of the blocks."""
         return self._first_version + self._blocks.revision
+
+    @property
+    def operation_id(self) -> str:
+        """Id of the last change: two packages of one id are the same, and a replay is known by it."""
+        with self._blocks.settled():
+            version = self.version
+            if self._operation[0] != version:
+                self._operation = (version, uuid.uuid4().hex)
+            return self._operation[1]
+
+    @property
+    def content_hash(self) -> str:
+        """BLAKE3 over the blocks in their order, 64 hexadecimal digits; token counts and origins are not in it."""
+        return self._blocks.content_hash
+
+    @property
+    def as_parent(self) -> Parent:
+        """What a package that is made from this one says of it."""
+        with self._blocks.settled():
+            return Parent(self.session_id, self.version, self.content_hash)
 
     @property
     def metrics(self) -> ContextMetrics:
@@ -138,34 +214,23 @@ class ContextPackage:
         """Return the package as JSON values, sharing nothing with it; keys that `from_dict` did not know are back."""
         with self._blocks.settled():
             metrics = self.metrics
+            unknown = self._unknown_of_blocks
             return {
                 "session_id": self.session_id,
                 "agent_id": self.agent_id,
-                "blocks": [self._block_dict(fields) for fields in self._blocks.to_fields()],
+                "blocks": [dict_of(f, unknown.get((f[0], f[5]), {})) for f in self._blocks.to_fields()],
                 "metrics": {
                     "total_tokens": metrics.total_tokens,
                     "context_saturation": metrics.context_saturation,
                     "type_distribution": metrics.type_distribution,
                 },
-                "version": self.version,
-                "trace_id": self.trace_id,
-                "counter": self.counter,
+                **self._header(),
+                "parents": [
+                    {"session_id": p.session_id, "version": p.version, "content_hash": p.content_hash}
+                    for p in self.parents
+                ],
                 **deepcopy(self._unknown),
             }
-
-    def _block_dict(self, fields: tuple[Any, ...]) -> dict[str, Any]:
-        id, content, score, kind, metadata, timestamp, tokens, references = fields
-        return {
-            "id": id,
-            "content": content,
-            "relevance_score": score,
-            "type": ContextType(kind).name,
-            "metadata": metadata,
-            "timestamp": timestamp,
-            "token_count": tokens,
-            "references": references,
-            **deepcopy(self._unknown_of_blocks.get((id, timestamp), {})),
-        }
 
     @classmethod
     def from_dict(
@@ -174,8 +239,9 @@ class ContextPackage:
         *,
         strict: bool = False,
         counter: str | TokenCounter | None = None,
-        counts: Literal["believe", "recount"] = "believe",
-    ) -> ContextPackage:
+        counts: Counts = "believe",
+        limits: Limits = DEFAULT,
+    ) -> Self:
         """Make a package of what `to_dict` wrote.
 
         Args:
@@ -184,33 +250,175 @@ class ContextPackage:
             strict: True refuses keys that are not known, False keeps them for `to_dict`.
             counter: what counts tokens; None for the one that the dict names.
             counts: "believe" takes the token counts of the dict if its counter is the same, "recount" none.
+            limits: of its blocks.
 
         Raises:
             ValidationError: a key is missing, not known (strict), or its value is outside its limits.
         """
-        values = _checked_keys("package", data, _PACKAGE_KEYS, strict)
+        values = checked_keys("package", data, PACKAGE_KEYS, strict=strict)
         named = values.get("counter", DEFAULT_ENCODING)
-        package = cls(
-            _need("package", values, "session_id"),
-            _need("package", values, "agent_id"),
-            version=values.get("version", 1),
-            trace_id=values.get("trace_id"),
-            counter=get_counter(named) if counter is None else counter,
-        )
-        items = _need("package", values, "blocks")
+        items = need("package", values, "blocks")
         if not isinstance(items, list | tuple):
             raise ValidationError(f"blocks {shown(items)} is {type(items).__name__}, not a list")
+        if len(items) > limits.package_blocks:
+            raise ValidationError(f"package has {len(items)} blocks, over {limits.package_blocks}")
+        package = cls(
+            need("package", values, "session_id"),
+            need("package", values, "agent_id"),
+            version=values.get("version", 1),
+            trace_id=values.get("trace_id"),
+            counter=named if counter is None else counter,
+            operation_id=values.get("operation_id"),
+            parents=_parents(values.get("parents", ())),
+            hops=values.get("hops", 0),
+            epoch=values.get("epoch", 0),
+        )
         believed = counts == "believe" and named == package.counter
-        package._blocks.extend([_block(i, item, believed, strict) for i, item in enumerate(items)])
+        package._blocks.extend([block_of(i, item, believed=believed, strict=strict) for i, item in enumerate(items)])
+        package._blocks.check_sizes(limits)
         package._first_version = values.get("version", 1) - package._blocks.revision
-        try:
-            package._unknown = deepcopy(_unknown(data, _PACKAGE_KEYS))
-            for fields, item in zip(package._blocks.to_fields(), items, strict=True):
-                if unknown := _unknown(item, _BLOCK_KEYS):
-                    package._unknown_of_blocks[fields[0], fields[5]] = deepcopy(unknown)
-        except RecursionError:
-            raise ValidationError("package: a key that is not known is nested too deep") from None
+        package._unknown = unknown_of(data, PACKAGE_KEYS)
+        for fields, item in zip(package._blocks.to_fields(), items, strict=True):
+            if unknown := unknown_of(item, BLOCK_KEYS):
+                package._unknown_of_blocks[fields[0], fields[5]] = unknown
         return package
+
+    def to_json(self) -> str:
+        """Return the package as JSON text, without blanks; NaN cannot occur in it."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(
+        cls,
+        data: str | bytes,
+        *,
+        strict: bool = False,
+        counter: str | TokenCounter | None = None,
+        counts: Counts = "believe",
+        limits: Limits = DEFAULT,
+    ) -> Self:
+        """Make a package of what `to_json` wrote.
+
+        Args:
+            data: the text, or its bytes in UTF-8.
+            strict: as in `from_dict`.
+            counter: as in `from_dict`.
+            counts: as in `from_dict`.
+            limits: of the text and its blocks.
+
+        Raises:
+            ValidationError: it is no JSON, a key comes twice, or as in `from_dict`.
+        """
+        if not isinstance(data, str | bytes):
+            raise ValidationError(f"data {shown(data)} is {type(data).__name__}, not str or bytes")
+        return cls.from_dict(parse(data, limits=limits), strict=strict, counter=counter, counts=counts, limits=limits)
+
+    def to_protobuf(self, *, limits: Limits = DEFAULT) -> bytes:
+        """Return the message `ContextPackage` of `proto/pycontext/context.proto`, for readers of any language.
+
+        Raises:
+            ValidationError: there are more blocks or bytes than `limits` let anybody read again.
+        """
+        return self._encoded(limits, None)
+
+    @classmethod
+    def from_protobuf(
+        cls,
+        data: bytes,
+        *,
+        counter: str | TokenCounter | None = None,
+        counts: Counts = "believe",
+        limits: Limits = DEFAULT,
+    ) -> Self:
+        """Make a package of a message `ContextPackage`; fields that are not known are back in `to_protobuf`.
+
+        Args:
+            data: the message.
+            counter: what counts tokens; None for the one that the message names.
+            counts: "believe" takes the token counts of the message if it names the same counter, "recount" none.
+            limits: of the message and its blocks.
+
+        Raises:
+            ValidationError: it is no such message, or outside its limits.
+            PluginError: the counter raised or returned what it must not.
+        """
+        return cls._decoded(data, counter, counts, limits, is_envelope=False)
+
+    def to_bytes(self, *, compress: Literal["none", "zstd"] = "none", limits: Limits = DEFAULT) -> bytes:
+        """Return the message in an envelope for storing and sending, in which every flipped bit is found.
+
+        Args:
+            compress: "zstd" where it makes the message smaller.
+            limits: as in `to_protobuf`.
+
+        Raises:
+            ValidationError: there are more blocks or bytes than `limits` let anybody read again.
+        """
+        return self._encoded(limits, zstd_of(compress))
+
+    @classmethod
+    def from_bytes(
+        cls,
+        data: bytes,
+        *,
+        counter: str | TokenCounter | None = None,
+        counts: Counts = "believe",
+        limits: Limits = DEFAULT,
+    ) -> Self:
+        """Make a package of what `to_bytes` wrote.
+
+        Args:
+            data: the envelope.
+            counter: as in `from_protobuf`.
+            counts: as in `from_protobuf`.
+            limits: of the message and its blocks; nothing larger is decompressed.
+
+        Raises:
+            ValidationError: it is no envelope, was changed or cut off, or as in `from_protobuf`.
+        """
+        return cls._decoded(data, counter, counts, limits, is_envelope=True)
+
+    def _encoded(self, limits: Limits, compress: bool | None) -> bytes:
+        with self._blocks.settled():
+            header = {
+                **self._header(),
+                "session_id": self.session_id,
+                "agent_id": self.agent_id,
+                "parents": [(p.session_id, p.version, bytes.fromhex(p.content_hash)) for p in self.parents],
+                "unknown": self._unknown_bytes,
+            }
+            return self._blocks.encoded(header, self.metrics, limits, compress)
+
+    @classmethod
+    def _decoded(
+        cls, data: bytes, counter: str | TokenCounter | None, counts: Counts, limits: Limits, *, is_envelope: bool
+    ) -> Self:
+        header, blocks = BlockSet.decoded(data, counter, counts, limits, is_envelope=is_envelope)
+        package = cls.over(
+            blocks,
+            header["session_id"],
+            header["agent_id"],
+            # proto3 writes no zeros: what nobody wrote is none.
+            header["version"] or 1,
+            trace_id=header["trace_id"] or None,
+            operation_id=header["operation_id"] or None,
+            parents=[Parent(session, version, hashed.hex()) for session, version, hashed in header["parents"]],
+            hops=header["hops"],
+            epoch=header["epoch"],
+        )
+        package._unknown_bytes = header["unknown"]
+        return package
+
+    def _header(self) -> dict[str, Any]:
+        """What JSON and protobuf write alike."""
+        return {
+            "version": self.version,
+            "trace_id": self.trace_id,
+            "counter": self.counter,
+            "operation_id": self.operation_id,
+            "hops": self.hops,
+            "epoch": self.epoch,
+        }
 
     def __repr__(self) -> str:
         return f"<ContextPackage {self.session_id}: {len(self._blocks)} blocks>"
@@ -226,45 +434,12 @@ def check_session_id(session_id: object) -> None:
         )
 
 
-def _block(index: int, item: object, believed: bool, strict: bool) -> ContextBlock:
-    """A block that the set has yet to check."""
-    where = f"blocks[{index}]"
-    values = _checked_keys(where, item, _BLOCK_KEYS, strict)
-    name = _need(where, values, "type")
-    if not isinstance(name, str) or name not in ContextType.__members__:
-        valid = ", ".join(ContextType.__members__)
-        raise ValidationError(f"{where}.type {shown(name)} is not one of {valid}")
-    timestamp = values.get("timestamp")
-    return restore(
-        (
-            _need(where, values, "id"),
-            _need(where, values, "content"),
-            _need(where, values, "relevance_score"),
-            ContextType[name].value,
-            values.get("metadata", {}),
-            now_ms() if timestamp is None else timestamp,
-            values.get("token_count") if believed else None,
-            values.get("references", []),
-        )
-    )
-
-
-def _checked_keys(where: str, data: object, known: tuple[str, ...], strict: bool) -> Mapping[str, Any]:
-    if not isinstance(data, Mapping):
-        raise ValidationError(f"{where} {shown(data)} is {type(data).__name__}, not a dict")
-    for key in data:
-        if not isinstance(key, str):
-            raise ValidationError(f"{where}: key {shown(key)} is {type(key).__name__}, not str")
-        if strict and key not in known:
-            raise ValidationError(f"{where}: key {shown(key)} is not one of {', '.join(known)}")
-    return data
-
-
-def _need(where: str, values: Mapping[str, Any], key: str) -> Any:
-    if key not in values:
-        raise ValidationError(f"{where}: key {key!r} is missing")
-    return values[key]
-
-
-def _unknown(data: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
-    return {key: value for key, value in data.items() if key not in known}
+def _parents(items: object) -> list[Parent]:
+    if not isinstance(items, list | tuple):
+        raise ValidationError(f"parents {shown(items)} is {type(items).__name__}, not a list")
+    keys = ("session_id", "version", "content_hash")
+    parents = []
+    for i, item in enumerate(items):
+        values = checked_keys(f"parents[{i}]", item, keys, strict=False)
+        parents.append(Parent(*(need(f"parents[{i}]", values, key) for key in keys)))
+    return parents

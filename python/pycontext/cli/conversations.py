@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
-import json
-import math
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NoReturn
+from typing import Any, BinaryIO, Final
 
 from pycontext.blockset import BlockSet
 from pycontext.counter import TokenCounter
 from pycontext.errors import ContextError, ValidationError
 from pycontext.messages.openai import to_blocks
+from pycontext.strict_json import parse
 
 __all__ = ["BadLineError", "Conversation", "open_input", "read"]
 
@@ -124,20 +124,8 @@ def read(
 
 
 def _parse(line: bytes, *, is_first: bool) -> dict[str, Any]:
-    try:
-        # A byte order mark is how some programs begin a file.
-        text = line.decode("utf-8-sig" if is_first else "utf-8")
-        fields = json.loads(text, parse_constant=_refuse, parse_float=_finite)
-    except UnicodeDecodeError as error:
-        raise ValidationError(f"not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise ValidationError(f"not JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:
-        raise ValidationError("not JSON: nested too deep") from None
-    except ContextError:
-        raise
-    except ValueError as error:
-        raise ValidationError(f"not JSON: {error}") from None
+    # A byte order mark is how some programs begin a file.
+    fields = parse(line.removeprefix(codecs.BOM_UTF8) if is_first else line)
     if not isinstance(fields, dict):
         raise ValidationError(f"{type(fields).__name__} is not an object with messages")
     if "messages" not in fields:
@@ -145,15 +133,3 @@ def _parse(line: bytes, *, is_first: bool) -> dict[str, Any]:
     if not isinstance(fields["messages"], list):
         raise ValidationError(f"messages is {type(fields['messages']).__name__}, not a list")
     return fields
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValidationError(f"not JSON: {constant}")
-
-
-def _finite(text: str) -> float:
-    """Python reads 1e999 as infinity, which no JSON can say again."""
-    number = float(text)
-    if math.isinf(number):
-        raise ValidationError(f"number {text:.40} is too large")
-    return number

@@ -32,11 +32,42 @@ pub struct Row<T> {
     pub timestamp: i64,
     /// Tokens of the content alone.
     pub tokens: u32,
-    /// What few blocks have.
+    /// What few blocks have and the kernel reads.
     pub rare: Option<Box<Rare<T>>>,
+    /// What few blocks have and only travels with them.
+    pub extra: Option<Box<Extra<T>>>,
 }
 
-/// The parts of a block that most blocks lack.
+impl<T> Row<T> {
+    /// The same block with other texts, made one after the other: those of equal blocks in the same order.
+    pub fn map<U>(self, mut text: impl FnMut(T) -> U) -> Row<U> {
+        Row {
+            id: text(self.id),
+            content: text(self.content),
+            kind: self.kind,
+            score: self.score,
+            timestamp: self.timestamp,
+            tokens: self.tokens,
+            rare: self.rare.map(|rare| {
+                Box::new(Rare {
+                    references: rare.references.into_iter().map(&mut text).collect(),
+                    unit: rare.unit.map(&mut text),
+                    provider: rare.provider,
+                })
+            }),
+            extra: self.extra.map(|extra| {
+                let pairs = extra.metadata.into_iter();
+                Box::new(Extra {
+                    metadata: pairs.map(|(key, value)| (text(key), text(value))).collect(),
+                    origin: extra.origin.map(&mut text),
+                    unknown: extra.unknown,
+                })
+            }),
+        }
+    }
+}
+
+/// The parts of a block that most blocks lack and the kernel reads.
 #[derive(Debug, Clone)]
 pub struct Rare<T> {
     /// Ids of other blocks; in a TOOL block, of the calls it answers.
@@ -45,6 +76,37 @@ pub struct Rare<T> {
     pub unit: Option<T>,
     /// The provider's own fields of the message.
     pub provider: Option<Provider>,
+}
+
+impl<T: AsRef<str> + Clone> Rare<T> {
+    /// What the references and the metadata of a block come to; `None` where they say nothing.
+    pub fn of(references: Vec<T>, metadata: &[(T, T)]) -> Option<Box<Self>> {
+        let views = metadata.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
+        let provider = Provider::read(views);
+        let unit = metadata.iter().find(|(key, _)| key.as_ref() == "unit");
+        let unit = unit.map(|(_, name)| name.clone());
+        let is_plain = references.is_empty() && provider.is_none() && unit.is_none();
+        (!is_plain).then(|| Box::new(Self { references, unit, provider }))
+    }
+}
+
+/// The parts of a block that most blocks lack and only travel with it.
+#[derive(Debug, Clone)]
+pub struct Extra<T> {
+    /// Keys, each once, and values, in the order in which they were written.
+    pub metadata: Vec<(T, T)>,
+    /// Whom the block came from, where it is not one's own: said by the importer, never by the block.
+    pub origin: Option<T>,
+    /// Protobuf fields that this version does not know, as they came.
+    pub unknown: Box<[u8]>,
+}
+
+impl<T> Extra<T> {
+    /// The parts, where there are any.
+    pub fn of(metadata: Vec<(T, T)>, origin: Option<T>, unknown: Box<[u8]>) -> Option<Box<Self>> {
+        let is_plain = metadata.is_empty() && origin.is_none() && unknown.is_empty();
+        (!is_plain).then(|| Box::new(Self { metadata, origin, unknown }))
+    }
 }
 
 /// A set of blocks, a vector for each field.
@@ -59,6 +121,7 @@ pub struct Columns<T> {
     timestamp: Vec<i64>,
     tokens: Vec<u32>,
     rare: Vec<Option<Box<Rare<T>>>>,
+    extra: Vec<Option<Box<Extra<T>>>>,
     /// Rows that have rare parts, ascending.
     tied: Vec<u32>,
     /// MEMORY and KNOWLEDGE rows that say the same.
@@ -103,6 +166,7 @@ impl<T> Default for Columns<T> {
             timestamp: Vec::new(),
             tokens: Vec::new(),
             rare: Vec::new(),
+            extra: Vec::new(),
             tied: Vec::new(),
             twins: Twins::default(),
             units: Units::default(),
@@ -193,6 +257,24 @@ impl<T: AsRef<str>> Columns<T> {
         self.rare[row].as_ref()?.provider.as_ref()
     }
 
+    /// Metadata of a row, in the order in which it was written.
+    #[must_use]
+    pub fn metadata(&self, row: usize) -> &[(T, T)] {
+        self.extra[row].as_ref().map_or(&[], |extra| &extra.metadata)
+    }
+
+    /// Whom a row came from, where it is not one's own.
+    #[must_use]
+    pub fn origin(&self, row: usize) -> Option<&T> {
+        self.extra[row].as_ref()?.origin.as_ref()
+    }
+
+    /// What only travels with a row.
+    #[must_use]
+    pub fn extra(&self, row: usize) -> Option<&Extra<T>> {
+        self.extra[row].as_deref()
+    }
+
     /// Rows that have references, a named unit or provider fields, ascending.
     #[must_use]
     pub fn tied(&self) -> &[u32] {
@@ -253,6 +335,7 @@ impl<T: AsRef<str>> Columns<T> {
             self.tied.push(at);
         }
         self.rare.push(row.rare);
+        self.extra.push(row.extra);
         self.enter_twin(at);
         let mut units = std::mem::take(&mut self.units);
         units.push(self);
@@ -289,6 +372,7 @@ impl<T: AsRef<str>> Columns<T> {
         self.timestamp.reserve(rows);
         self.tokens.reserve(rows);
         self.rare.reserve(rows);
+        self.extra.reserve(rows);
         let hash_of = |&row: &u32| self.hasher.hash_one(self.id[row as usize].as_ref());
         self.index.reserve(rows, hash_of);
         self.units.reserve(rows);
@@ -327,6 +411,13 @@ impl<T: AsRef<str>> Columns<T> {
         self.timestamp[at] = row.timestamp;
         self.tokens[at] = row.tokens;
         self.rare[at] = row.rare;
+        // What this version does not know is not in what was read back: it stays with the row.
+        let unknown = self.extra[at].take().map_or_else(Box::default, |old| old.unknown);
+        self.extra[at] = match row.extra {
+            Some(new) if new.unknown.is_empty() => Extra::of(new.metadata, new.origin, unknown),
+            None => Extra::of(Vec::new(), None, unknown),
+            new => new,
+        };
         self.enter_twin(number);
         for costs in &mut self.costs {
             if at < costs.rows.len() {
@@ -351,6 +442,7 @@ impl<T: AsRef<str>> Columns<T> {
         filter(&mut self.timestamp, keep);
         filter(&mut self.tokens, keep);
         filter(&mut self.rare, keep);
+        filter(&mut self.extra, keep);
         // Hashes do not change when rows move up: the tables are corrected in place.
         let place = |next: &mut u32, kept: &bool| {
             let row = *next;
@@ -383,6 +475,23 @@ impl<T: AsRef<str>> Columns<T> {
         }
         self.score = scores;
         Ok(())
+    }
+
+    /// Says of all rows whom they came from; what only their sender knows goes.
+    pub fn set_origin(&mut self, origin: Option<&T>)
+    where
+        T: Clone,
+    {
+        for extra in &mut self.extra {
+            let metadata = extra.take().map_or_else(Vec::new, |extra| extra.metadata);
+            *extra = Extra::of(metadata, origin.cloned(), Box::default());
+        }
+    }
+
+    /// The first row of the unit of every row; `settle` comes first.
+    #[must_use]
+    pub fn heads(&self) -> Vec<usize> {
+        (0..self.units.len()).map(|row| self.units.head(row)).collect()
     }
 
     /// Lets references name other blocks: `names` has ids and the ids that take their place.
@@ -567,6 +676,7 @@ mod tests {
             timestamp: 0,
             tokens: Encoding::O200k.count(content),
             rare: None,
+            extra: None,
         }
     }
 

@@ -10,6 +10,7 @@ pub mod count;
 pub mod decay;
 pub mod dedup;
 pub mod error;
+pub mod hash;
 pub mod kind;
 pub mod lexical;
 pub mod limits;
@@ -20,7 +21,9 @@ pub mod prune;
 pub mod render;
 pub mod score;
 pub mod selection;
+pub mod slice;
 mod twin;
 mod unit;
+pub mod wire;
 
 pub use unit::Broken;

@@ -13,6 +13,12 @@ pub struct Limits {
     pub metadata_bytes: usize,
     /// Number of metadata keys, provider fields left out.
     pub metadata_keys: usize,
+    /// Number of references of a block.
+    pub references: usize,
+    /// Bytes of a package, before it is compressed.
+    pub package_bytes: usize,
+    /// Number of blocks of a package.
+    pub package_blocks: usize,
 }
 
 /// Prefixes of metadata keys that hold a provider's own message fields.
@@ -20,8 +26,15 @@ pub const PROVIDER_PREFIXES: [&str; 2] = ["openai.", "anthropic."];
 
 impl Limits {
     /// The limits in force.
-    pub const DEFAULT: Self =
-        Self { id_bytes: 256, block_bytes: 1 << 20, metadata_bytes: 64 << 10, metadata_keys: 256 };
+    pub const DEFAULT: Self = Self {
+        id_bytes: 256,
+        block_bytes: 1 << 20,
+        metadata_bytes: 64 << 10,
+        metadata_keys: 256,
+        references: 10_000,
+        package_bytes: 64 << 20,
+        package_blocks: 100_000,
+    };
 
     /// Checks an id, or a reference to one.
     ///
@@ -72,18 +85,66 @@ impl Limits {
                 keys += 1;
             }
         }
-        let over = |field, size: usize, unit, limit: usize| {
-            Err(Fault::new(field, "", format!("is {size} {unit}, over {limit}")))
-        };
-        if block > self.block_bytes {
-            over("content", block, "bytes", self.block_bytes)
-        } else if bytes > self.metadata_bytes {
-            over("metadata", bytes, "bytes", self.metadata_bytes)
-        } else if keys > self.metadata_keys {
-            over("metadata", keys, "keys", self.metadata_keys)
-        } else {
-            Ok(())
-        }
+        self.block(block)?;
+        within("metadata", "is", bytes, "bytes", self.metadata_bytes)?;
+        within("metadata", "is", keys, "keys", self.metadata_keys)
+    }
+
+    /// Checks the bytes of a block: content, provider fields and fields that nobody knows.
+    ///
+    /// # Errors
+    /// More than `block_bytes`.
+    pub fn block(&self, bytes: usize) -> Result<(), Fault> {
+        within("content", "is", bytes, "bytes", self.block_bytes)
+    }
+
+    /// Checks the bytes of a whole block on the wire, before anything of it is kept.
+    ///
+    /// # Errors
+    /// More than a block within all other limits can have.
+    pub fn message(&self, bytes: usize) -> Result<(), Fault> {
+        // Tags and lengths take at most as much as the metadata may.
+        let rest = self.metadata_bytes * 2 + self.references * (self.id_bytes + 3);
+        within("block", "is", bytes, "bytes", self.block_bytes + rest)
+    }
+
+    /// Checks the number of references of a block.
+    ///
+    /// # Errors
+    /// More than `references`.
+    pub fn references(&self, count: usize) -> Result<(), Fault> {
+        within("references", "are", count, "ids", self.references)
+    }
+
+    /// Checks the bytes of a package.
+    ///
+    /// # Errors
+    /// More than `package_bytes`.
+    pub fn package_bytes(&self, bytes: usize) -> Result<(), Fault> {
+        within("package", "is", bytes, "bytes", self.package_bytes)
+    }
+
+    /// Checks the number of blocks of a package.
+    ///
+    /// # Errors
+    /// More than `package_blocks`.
+    pub fn package_blocks(&self, count: usize) -> Result<(), Fault> {
+        within("package", "has", count, "blocks", self.package_blocks)
+    }
+}
+
+/// Checks a size against its limit.
+pub(crate) fn within(
+    field: &str,
+    verb: &str,
+    size: usize,
+    unit: &str,
+    limit: usize,
+) -> Result<(), Fault> {
+    if size > limit {
+        Err(Fault::new(field, "", format!("{verb} {size} {unit}, over {limit}")))
+    } else {
+        Ok(())
     }
 }
 

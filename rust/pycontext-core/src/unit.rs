@@ -154,6 +154,11 @@ impl Units {
         self.is_stale
     }
 
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        self.head.len()
+    }
+
     /// First row of the unit of `row`.
     #[must_use]
     pub fn head(&self, row: usize) -> usize {

@@ -44,6 +44,7 @@ fn push(
         timestamp: 0,
         tokens: Encoding::O200k.count(content),
         rare,
+        extra: None,
     };
     assert_eq!(columns.push(row), Ok(()));
 }

@@ -11,26 +11,26 @@ use crate::field::backed;
 /// Base scores, a copy.
 #[pyfunction]
 pub fn scores<'py>(py: Python<'py>, columns: &Columns) -> Bound<'py, PyArray1<f64>> {
-    sealed(PyArray1::from_slice(py, columns.table(py).columns.scores()))
+    sealed(PyArray1::from_slice(py, columns.table(py).scores()))
 }
 
 /// Tokens of the contents alone, a copy.
 #[pyfunction]
 pub fn token_counts<'py>(py: Python<'py>, columns: &Columns) -> Bound<'py, PyArray1<u32>> {
-    sealed(PyArray1::from_slice(py, columns.table(py).columns.tokens()))
+    sealed(PyArray1::from_slice(py, columns.table(py).tokens()))
 }
 
 /// Milliseconds since the epoch, a copy.
 #[pyfunction]
 pub fn timestamps<'py>(py: Python<'py>, columns: &Columns) -> Bound<'py, PyArray1<i64>> {
-    sealed(PyArray1::from_slice(py, columns.table(py).columns.timestamps()))
+    sealed(PyArray1::from_slice(py, columns.table(py).timestamps()))
 }
 
 /// Types by their numbers, a copy.
 #[pyfunction]
 pub fn types<'py>(py: Python<'py>, columns: &Columns) -> Bound<'py, PyArray1<u8>> {
     let table = columns.table(py);
-    sealed(PyArray1::from_iter(py, table.columns.kinds().iter().map(|kind| *kind as u8)))
+    sealed(PyArray1::from_iter(py, table.kinds().iter().map(|kind| *kind as u8)))
 }
 
 /// How well each block matches a query by its words, from 0 to 1.
@@ -54,7 +54,7 @@ pub fn set_scores(
     scores: PyReadonlyArray1<'_, f64>,
 ) -> PyResult<()> {
     let scores = scores.as_array().to_vec();
-    let set = columns.lock(py).change().columns.set_scores(scores);
+    let set = columns.open(py)?.change().set_scores(scores);
     set.map_err(|(row, fault)| raise(py, &fault.at(row, None)))
 }
 
@@ -68,7 +68,7 @@ pub fn effective_scores<'py>(
     now: Option<i64>,
 ) -> Bound<'py, PyArray1<f64>> {
     let table = columns.table(py);
-    let columns = &table.columns;
+    let columns = &table;
     let decay = Decay::by_factor(factor_per_minute, floor);
     let scores = py.detach(|| {
         let now = now.unwrap_or_else(|| columns.newest());

@@ -12,6 +12,7 @@ use pyo3::types::{PyList, PyString};
 use crate::block::{Count, Fields};
 use crate::class;
 use crate::field::{backed, integer, kind, references, score};
+use crate::text::Text;
 
 /// A column of numbers.
 #[derive(Debug, FromPyObject)]
@@ -69,16 +70,16 @@ impl Columns<'_, '_> {
                 Some(lists) => references(&item(lists, row)?, &limits)?,
                 None => Vec::new(),
             };
-            let rare = Rare { references, unit: None, provider: None };
             Ok(Fields {
-                id,
-                content,
+                id: id.into(),
+                content: content.into(),
                 score,
                 kind: kind(&item(self.types, row)?, kinds)?,
-                metadata: None,
+                metadata: Vec::new(),
                 timestamp,
                 count: count.map_or(Count::Unknown, Count::Given),
-                rare: (!rare.references.is_empty()).then(|| Box::new(rare)),
+                rare: Rare::<Text>::of(references, &[]),
+                origin: None,
             })
         };
         // Not collected: the fields are large, and a vector that grows would copy them.

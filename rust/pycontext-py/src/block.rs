@@ -1,32 +1,32 @@
 //! `ContextBlock` to a row of the core, with every check on the way.
 
-use pycontext_core::columns::{Rare, Row};
+use pycontext_core::columns::{Extra, Rare, Row};
 use pycontext_core::error::{Error, Fault};
 use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
-use pycontext_core::provider::Provider;
 use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
-use pyo3::types::{PyDict, PyType};
+use pyo3::types::PyType;
 
 use crate::class;
 use crate::error::{raise, refuse};
-use crate::field::{backed, count, integer, kind, metadata, references, score, shown};
+use crate::field::{backed, count, integer, kind, metadata, origin, references, score, shown};
+use crate::text::Text;
 
 /// The fields of one block, checked, not yet counted.
 #[derive(Debug)]
 pub struct Fields {
-    pub id: PyBackedStr,
-    pub content: PyBackedStr,
+    pub id: Text,
+    pub content: Text,
     pub score: f64,
     pub kind: Kind,
-    /// A copy of the caller's; `None` when empty.
-    pub metadata: Option<Py<PyDict>>,
+    pub metadata: Vec<(Text, Text)>,
     pub timestamp: i64,
     pub count: Count,
-    pub rare: Option<Box<Rare<PyBackedStr>>>,
+    pub rare: Option<Box<Rare<Text>>>,
+    pub origin: Option<Text>,
 }
 
 /// What a block knows of its tokens.
@@ -49,9 +49,9 @@ impl Fields {
         }
     }
 
-    /// The row, once its tokens are known, and its metadata.
-    pub fn into_row(self, tokens: u32) -> (Row<PyBackedStr>, Option<Py<PyDict>>) {
-        let row = Row {
+    /// The row, once its tokens are known.
+    pub fn into_row(self, tokens: u32) -> Row<Text> {
+        Row {
             id: self.id,
             content: self.content,
             kind: self.kind,
@@ -59,8 +59,8 @@ impl Fields {
             timestamp: self.timestamp,
             tokens,
             rare: self.rare,
-        };
-        (row, self.metadata)
+            extra: Extra::of(self.metadata, self.origin, Box::default()),
+        }
     }
 }
 
@@ -109,6 +109,7 @@ pub struct RawFields<'py> {
     pub timestamp: Bound<'py, PyAny>,
     pub count: Bound<'py, PyAny>,
     pub references: Bound<'py, PyAny>,
+    pub origin: Option<Bound<'py, PyAny>>,
 }
 
 impl<'py> RawFields<'py> {
@@ -124,6 +125,7 @@ impl<'py> RawFields<'py> {
             timestamp: block.getattr(intern!(py, "timestamp"))?,
             count: block.getattr(intern!(py, "_raw_token_count"))?,
             references: block.getattr(intern!(py, "references"))?,
+            origin: Some(block.getattr(intern!(py, "origin"))?),
         })
     }
 
@@ -149,22 +151,20 @@ impl<'py> RawFields<'py> {
         let timestamp = integer(&self.timestamp, "timestamp", i64::MAX)?;
         let count = count(&self.count, counted, &content)?;
         let references = references(&self.references, &limits)?;
-        let (metadata, pairs) = metadata(&self.metadata)?;
-        let views = || pairs.iter().map(|(k, v)| (k.as_ref(), v.as_ref()));
-        limits.sizes(&content, views())?;
-        let provider = Provider::read(views());
-        let unit = pairs.iter().find(|(k, _)| k.as_ref() as &str == "unit");
-        let unit = unit.map(|(_, name)| name.clone());
-        let is_plain = references.is_empty() && provider.is_none() && unit.is_none();
+        let metadata = metadata(&self.metadata)?;
+        limits.sizes(&content, metadata.iter().map(|(key, value)| (&**key, &**value)))?;
+        let origin = origin(self.origin.as_ref(), &limits)?;
+        let rare = Rare::of(references, &metadata);
         Ok(Fields {
-            id,
-            content,
+            id: id.into(),
+            content: content.into(),
             score,
             kind,
             metadata,
             timestamp,
             count,
-            rare: (!is_plain).then(|| Box::new(Rare { references, unit, provider })),
+            rare,
+            origin,
         })
     }
 }

@@ -42,6 +42,12 @@ pub fn validation_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     CLASS.import(py, "pycontext.errors", "ValidationError")
 }
 
+/// `FencedError`.
+pub fn fenced_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
+    static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    CLASS.import(py, "pycontext.errors", "FencedError")
+}
+
 /// `BudgetExceededError`.
 pub fn budget_exceeded_error(py: Python<'_>) -> PyResult<&Bound<'_, PyType>> {
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();

@@ -4,25 +4,28 @@ use std::collections::HashMap;
 use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use pycontext_core::columns::Row;
 use pycontext_core::cost::Render;
 use pycontext_core::count::{Counter, Encoding};
 use pycontext_core::dedup::redundant;
 use pycontext_core::error::Fault;
 use pycontext_core::kind::Kind;
+use pycontext_core::limits::Limits;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyList, PyTuple};
 
 use crate::batch::{self, Numbers};
 use crate::block::{Fields, RawFields, placed, read};
 use crate::count;
-use crate::error::{raise, refuse};
-use crate::field::backed;
+use crate::error::{fenced, raise, refuse};
+use crate::field::{self, backed};
 use crate::selection::Selection;
 use crate::state::State;
-use crate::table::Table;
+use crate::table::{Table, fields, is_same};
+use crate::text::Text;
+use crate::wire::Rows;
 
 /// Blocks from which it pays to let other threads run.
 pub const DETACH_BLOCKS: usize = 500;
@@ -49,6 +52,23 @@ impl Columns {
         locked.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The blocks, to change what they say.
+    ///
+    /// # Errors
+    /// The session goes on under another owner.
+    pub fn open(&self, py: Python<'_>) -> PyResult<MutexGuard<'_, State>> {
+        let state = self.lock(py);
+        match &state.fence {
+            Some(fence) => {
+                let fence = fence.clone();
+                // To make the exception may run anybody's code.
+                drop(state);
+                Err(fenced(py, &fence))
+            }
+            None => Ok(state),
+        }
+    }
+
     /// The table as it is now. Python objects are made from this and never under the lock: to make one may start the
     /// garbage collector, which may run a `__del__` that asks this very set.
     pub fn table(&self, py: Python<'_>) -> Arc<Table> {
@@ -63,8 +83,8 @@ impl Columns {
         query: Option<&str>,
     ) -> Result<(Arc<Table>, Option<Vec<f64>>), Fault> {
         let mut state = self.lock(py);
-        if state.table.columns.units().is_none() {
-            let columns = &mut state.change().columns;
+        if state.table.units().is_none() {
+            let columns = state.change();
             py.detach(|| columns.settle());
         }
         Self::priced(py, &mut state, self.encoding, render)?;
@@ -88,10 +108,10 @@ impl Columns {
         encoding: Option<Encoding>,
         render: Option<Render>,
     ) -> Result<(), Fault> {
-        if let Some(render) = render.filter(|render| !state.table.columns.has_costs(*render)) {
+        if let Some(render) = render.filter(|render| !state.table.has_costs(*render)) {
             let rule = || format!("of {} are not counted", render.name());
             let encoding = encoding.ok_or_else(|| Fault::new("costs", "", rule()))?;
-            let columns = &mut state.change().columns;
+            let columns = state.change();
             py.detach(|| columns.fill_costs(render, &encoding));
         }
         Ok(())
@@ -101,14 +121,14 @@ impl Columns {
     fn add(
         &self,
         py: Python<'_>,
-        fields: Vec<Fields>,
-        tokens: Vec<u32>,
-    ) -> Result<(), (usize, Fault)> {
-        let mut state = self.lock(py);
+        rows: impl ExactSizeIterator<Item = Row<Text>> + Send,
+    ) -> PyResult<()> {
+        let mut state = self.open(py)?;
         let table = state.change();
-        let many = fields.len() >= DETACH_BLOCKS;
-        let rows = fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens));
-        if many { py.detach(|| table.extend(rows)) } else { table.extend(rows) }
+        let many = rows.len() >= DETACH_BLOCKS;
+        let added = if many { py.detach(|| table.extend(rows)) } else { table.extend(rows) };
+        drop(state);
+        added.map_err(|(row, fault)| raise(py, &fault.at(Some(row), None)))
     }
 
     /// Tokens of blocks: what they say themselves, where that can be believed, else counted; `plugged` has the
@@ -156,7 +176,7 @@ impl Columns {
     }
 
     fn __len__(&self, py: Python<'_>) -> usize {
-        self.lock(py).table.columns.len()
+        self.lock(py).table.len()
     }
 
     /// Append one block given by its fields.
@@ -182,12 +202,12 @@ impl Columns {
             timestamp,
             count: token_count,
             references,
+            origin: None,
         };
         let failed = |fault: Fault| raise(py, &placed(fault, None, &fields.id));
         let checked = fields.check()?.map_err(failed)?;
         let tokens = self.tokens(py, slice::from_ref(&checked), None)?[0];
-        let (row, metadata) = checked.into_row(tokens);
-        let added = self.lock(py).change().push(row, metadata);
+        let added = self.open(py)?.change().push(checked.into_row(tokens));
         added.map_err(failed)
     }
 
@@ -201,8 +221,7 @@ impl Columns {
             fields.push(read(&block, Some(i))?);
         }
         let tokens = self.tokens(py, &fields, counts.as_deref())?;
-        let added = self.add(py, fields, tokens);
-        added.map_err(|(i, fault)| raise(py, &fault.at(Some(i), None)))
+        self.add(py, fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens)))
     }
 
     /// Append blocks given by their columns, all or none; `ids` are `b0`, `b1`, ... after the blocks that there are,
@@ -223,16 +242,68 @@ impl Columns {
         let columns =
             batch::Columns { contents, types, scores, timestamps, ids, counts, references };
         let failed = |(row, fault): (usize, Fault)| raise(py, &fault.at(Some(row), None));
-        let fields = columns.read(py, self.table(py).columns.len())?.map_err(failed)?;
+        let fields = columns.read(py, self.table(py).len())?.map_err(failed)?;
         let tokens = self.tokens(py, &fields, None)?;
-        self.add(py, fields, tokens).map_err(failed)
+        self.add(py, fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens)))
+    }
+
+    /// Append blocks that were decoded, all or none; `counts` has the tokens of those that have none, where a plug-in
+    /// counts.
+    #[pyo3(signature = (rows, recount, counts = None))]
+    fn extend_rows(
+        &self,
+        py: Python<'_>,
+        rows: &Rows,
+        recount: bool,
+        counts: Option<Vec<u32>>,
+    ) -> PyResult<()> {
+        let mut rows = rows.take(recount);
+        let mut plugged = counts.into_iter().flatten();
+        let encoding = self.encoding;
+        let counted = py.detach(|| {
+            rows.iter_mut().all(|(row, tokens)| {
+                let count = || encoding.map(|encoding| encoding.count(&row.content));
+                let found = tokens.or_else(count).or_else(|| plugged.next());
+                row.tokens = found.unwrap_or_default();
+                found.is_some()
+            })
+        });
+        if !counted {
+            let fault = Fault::new("token_count", "", "is not counted by the plug-in");
+            return Err(refuse(py, fault));
+        }
+        self.add(py, rows.into_iter().map(|(row, _)| row))
+    }
+
+    /// Say of all blocks whom they came from, and forget their fields that this version does not know.
+    fn set_origin(&self, py: Python<'_>, origin: &Bound<'_, PyAny>) -> PyResult<()> {
+        let origin = field::origin(Some(origin), &Limits::DEFAULT);
+        let origin = origin.map_err(|fault| refuse(py, fault))?;
+        self.open(py)?.change().set_origin(origin.as_ref());
+        Ok(())
+    }
+
+    /// Let nothing change any more; `reason` is what a change is answered with.
+    fn fence(&self, py: Python<'_>, reason: String) {
+        self.lock(py).fence = Some(reason);
+    }
+
+    /// Raise unless changes are let in.
+    fn check_open(&self, py: Python<'_>) -> PyResult<()> {
+        self.open(py).map(drop)
+    }
+
+    /// The first row of the unit of every row.
+    fn units(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
+        let (table, _) = self.ready(py, None, None).map_err(|fault| refuse(py, fault))?;
+        Ok(table.heads())
     }
 
     /// Rows that say what a better one says, with their ids and the ids of those.
-    fn duplicates(&self, py: Python<'_>) -> Vec<(usize, PyBackedStr, PyBackedStr)> {
+    fn duplicates(&self, py: Python<'_>) -> Vec<(usize, Text, Text)> {
         let table = self.table(py);
-        let pairs = py.detach(|| redundant(&table.columns));
-        let ids = table.columns.ids();
+        let pairs = py.detach(|| redundant(&table));
+        let ids = table.ids();
         pairs.into_iter().map(|(row, copy)| (row, ids[row].clone(), ids[copy].clone())).collect()
     }
 
@@ -240,7 +311,7 @@ impl Columns {
     fn get<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
         let table = self.table(py);
         check_row(&table, row)?;
-        table.fields(py, row)
+        fields(&table, py, row)
     }
 
     /// Read a block back into its row; whether it differed from what was there.
@@ -252,14 +323,13 @@ impl Columns {
         let tokens = self.tokens(py, slice::from_ref(&fields), Some(plugged))?[0];
         let table = self.table(py);
         check_row(&table, row)?;
-        if table.columns.tokens()[row] == tokens && table.is_same(py, row, &fields)? {
+        if table.tokens()[row] == tokens && is_same(&table, row, &fields) {
             return Ok(false);
         }
         // Else what follows would copy it.
         drop(table);
         let id = fields.id.clone();
-        let (new, metadata) = fields.into_row(tokens);
-        let set = self.lock(py).set(row, new, metadata);
+        let set = self.open(py)?.set(row, fields.into_row(tokens));
         set.map_err(|fault| raise(py, &fault.at(None, Some(&id))))?;
         Ok(true)
     }
@@ -267,45 +337,43 @@ impl Columns {
     /// Rows of what a selection dropped and is there still, and the copies that take the place of duplicates.
     ///
     /// A block is there still when one of its id, type and timestamp is; a duplicate falls only while its copy is there.
-    fn fallen(
-        &self,
-        py: Python<'_>,
-        selection: &Selection,
-    ) -> (Vec<usize>, HashMap<PyBackedStr, PyBackedStr>) {
+    fn fallen(&self, py: Python<'_>, selection: &Selection) -> (Vec<usize>, HashMap<Text, Text>) {
         selection.fallen(&self.table(py))
     }
 
     /// Drop rows.
-    fn remove(&self, py: Python<'_>, rows: Vec<usize>) {
-        let mut state = self.lock(py);
-        let mut keep = vec![true; state.table.columns.len()];
+    fn remove(&self, py: Python<'_>, rows: Vec<usize>) -> PyResult<()> {
+        let mut state = self.open(py)?;
+        let mut keep = vec![true; state.table.len()];
         for row in rows {
             if let Some(flag) = keep.get_mut(row) {
                 *flag = false;
             }
         }
         state.retain(&keep);
+        Ok(())
     }
 
     /// Let references name other blocks: ids to the ids that take their place.
-    fn rename_references(&self, py: Python<'_>, names: HashMap<PyBackedStr, PyBackedStr>) {
-        self.lock(py).change().columns.rename_references(&names);
+    fn rename_references(&self, py: Python<'_>, names: HashMap<Text, Text>) -> PyResult<()> {
+        self.open(py)?.change().rename_references(&names);
+        Ok(())
     }
 
     /// The row of that id, or None, also for what cannot be an id.
     fn find(&self, id: &Bound<'_, PyAny>) -> Option<usize> {
         let id = backed(id, "id").ok().map(|text| (id.py(), text));
-        id.and_then(|(py, id)| self.lock(py).table.columns.find(&id))
+        id.and_then(|(py, id)| self.lock(py).table.find(&id))
     }
 
     /// Tokens of the contents by type, in the order of the types' numbers.
     fn type_tokens(&self, py: Python<'_>) -> [u64; Kind::ALL.len()] {
-        self.lock(py).table.columns.type_tokens()
+        self.lock(py).table.type_tokens()
     }
 }
 
 fn check_row(table: &Table, row: usize) -> PyResult<()> {
-    let n = table.columns.len();
+    let n = table.len();
     if row < n {
         Ok(())
     } else {

@@ -30,7 +30,7 @@ pub fn fill_costs(py: Python<'_>, columns: &Columns, render: &Bound<'_, PyAny>) 
 pub fn total_cost(py: Python<'_>, columns: &Columns, render: &Bound<'_, PyAny>) -> PyResult<u64> {
     let render = self::render(render)?;
     let table = columns.with_costs(py, render).map_err(|fault| refuse(py, fault))?;
-    Ok(table.columns.total_cost(render))
+    Ok(table.total_cost(render))
 }
 
 /// Texts that a plug-in has to count before the costs of `render` are known.
@@ -46,7 +46,7 @@ pub fn uncounted(
         0
     };
     let render = self::render(render)?;
-    columns.lock(py).table.columns.ask_uncounted(render, &ask);
+    columns.lock(py).table.ask_uncounted(render, &ask);
     Ok(asked.into_inner())
 }
 
@@ -61,6 +61,6 @@ pub fn set_counts(
     let render = self::render(render)?;
     let look_up = |text: &str| counts.get(text).copied().unwrap_or(u32::MAX);
     let mut guard = columns.lock(py);
-    Arc::make_mut(&mut guard.table).columns.fill_costs(render, &look_up);
+    Arc::make_mut(&mut guard.table).fill_costs(render, &look_up);
     Ok(())
 }

@@ -18,6 +18,12 @@ pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     raised.map_or_else(|error| error, PyErr::from_value)
 }
 
+/// The exception for a change of what goes on under another owner.
+pub fn fenced(py: Python<'_>, reason: &str) -> PyErr {
+    let raised = class::fenced_error(py).and_then(|class| class.call1((reason,)));
+    raised.map_or_else(|error| error, PyErr::from_value)
+}
+
 /// The exception for a fault that belongs to no block.
 pub fn refuse(py: Python<'_>, fault: Fault) -> PyErr {
     raise(py, &fault.at(None, None))

@@ -8,6 +8,7 @@ use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple, PyType};
 
 use crate::block::Count;
+use crate::text::Text;
 
 /// The str behind `value`, without a copy where Python has it as UTF-8.
 ///
@@ -95,45 +96,47 @@ pub fn count(
 }
 
 /// Ids of other blocks.
-pub fn references(value: &Bound<'_, PyAny>, limits: &Limits) -> Result<Vec<PyBackedStr>, Fault> {
+pub fn references(value: &Bound<'_, PyAny>, limits: &Limits) -> Result<Vec<Text>, Fault> {
     let read = |i: usize, item: Bound<'_, PyAny>| {
         // The name of the field is made where it is needed.
         let named = |fault: Fault| Fault { field: format!("references[{i}]"), ..fault };
         let id = backed(&item, "references").map_err(named)?;
         limits.id("references", &id).map_err(named)?;
-        Ok(id)
+        Ok(id.into())
     };
+    let counted = |count| limits.references(count);
     if let Ok(list) = value.cast::<PyList>() {
+        counted(list.len())?;
         list.iter().enumerate().map(|(i, item)| read(i, item)).collect()
     } else if let Ok(tuple) = value.cast::<PyTuple>() {
+        counted(tuple.len())?;
         tuple.iter().enumerate().map(|(i, item)| read(i, item)).collect()
     } else {
         Err(wrong_type(value, "references", "a list of str"))
     }
 }
 
-/// Metadata as pairs, in order.
-pub type Pairs = Vec<(PyBackedStr, PyBackedStr)>;
+/// Whom a block came from.
+pub fn origin(value: Option<&Bound<'_, PyAny>>, limits: &Limits) -> Result<Option<Text>, Fault> {
+    let Some(value) = value.filter(|value| !value.is_none()) else { return Ok(None) };
+    let origin = backed(value, "origin")?;
+    limits.id("origin", &origin)?;
+    Ok(Some(origin.into()))
+}
 
-/// A copy of the metadata, `None` when empty, and its pairs.
-pub fn metadata(value: &Bound<'_, PyAny>) -> Result<(Option<Py<PyDict>>, Pairs), Fault> {
+/// Metadata as pairs, in order.
+pub fn metadata(value: &Bound<'_, PyAny>) -> Result<Vec<(Text, Text)>, Fault> {
     let dict = value
         .cast::<PyDict>()
         .map_err(|_| wrong_type(value, "metadata", "a dict of str to str"))?;
-    if dict.is_empty() {
-        return Ok((None, Vec::new()));
-    }
-    let failed = |error: PyErr| Fault::new("metadata", "", error.to_string());
-    let copy = PyDict::new(value.py());
     let mut pairs = Vec::with_capacity(dict.len());
     for (key, value) in dict {
         let key = backed(&key, "metadata key")?;
         let named = |fault| Fault { field: format!("metadata['{}']", shorten(&key)), ..fault };
         let value = backed(&value, "metadata").map_err(named)?;
-        copy.set_item(key.as_py_str(), value.as_py_str()).map_err(failed)?;
-        pairs.push((key, value));
+        pairs.push((key.into(), value.into()));
     }
-    Ok((Some(copy.unbind()), pairs))
+    Ok(pairs)
 }
 
 fn wrong_type(value: &Bound<'_, PyAny>, field: &str, wanted: &str) -> Fault {

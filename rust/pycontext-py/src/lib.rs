@@ -11,12 +11,16 @@ mod cost;
 mod count;
 mod error;
 mod field;
+mod hash;
+mod json;
 mod policy;
 mod prune;
+mod render;
 mod selection;
 mod state;
 mod table;
 mod text;
+mod wire;
 
 use pyo3::prelude::*;
 
@@ -36,13 +40,22 @@ mod _core {
     #[pymodule_export]
     use super::count::{count_tokens, count_tokens_batch, vocabulary};
     #[pymodule_export]
+    use super::hash::{block_hashes, content_hash};
+    #[pymodule_export]
+    use super::json::json_depth;
+    #[pymodule_export]
     use super::policy::Policy;
     #[pymodule_export]
     use super::prune::prune;
     #[pymodule_export]
+    use super::render::{escape, unescape};
+    #[pymodule_export]
     use super::selection::Selection;
     #[pymodule_export]
-    use super::text::{escape, unescape};
+    use super::wire::{
+        Rows, check_sizes, close_envelope, compress, decode, decode_delta, decompress, encode,
+        encode_delta, open_envelope, write_envelope,
+    };
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name that Python has for it")]

@@ -41,7 +41,7 @@ pub fn prune(
     let priced = given.is_none().then_some(render);
     let (table, matches) = columns.ready(py, priced, query.as_deref()).map_err(refused)?;
     let relevance = relevance.map(|array| array.as_array().to_vec()).or(matches);
-    let n = table.columns.len();
+    let n = table.len();
     for (name, len) in
         [("relevance", relevance.as_ref().map(Vec::len)), ("costs", given.as_ref().map(Vec::len))]
     {
@@ -62,9 +62,9 @@ pub fn prune(
         };
         let costs = match &given {
             Some(rows) => CostColumn { rows, tails: Tails::default(), is_exact: true },
-            None => table.columns.costs(render),
+            None => table.costs(render),
         };
-        run(&table.columns, costs, &request)
+        run(&table, costs, &request)
     };
     let chosen = if n < DETACH_BLOCKS { choose() } else { py.detach(choose) };
     let chosen = chosen.map_err(|error| raise(py, &error))?;
@@ -79,7 +79,7 @@ fn plain(tokens: u32) -> Cost {
 
 fn rows(table: &Table, pins: &[Bound<'_, PyAny>]) -> PyResult<Vec<usize>> {
     let find = |id: &Bound<'_, PyAny>| {
-        let row = backed(id, "pin").ok().and_then(|id| table.columns.find(&id));
+        let row = backed(id, "pin").ok().and_then(|id| table.find(&id));
         let fault = || Fault::new("pin", &shown(id), "is not the id of a block");
         row.ok_or_else(|| refuse(id.py(), fault()))
     };

@@ -11,13 +11,13 @@ use pycontext_core::selection::{Reason, Receipt, Selection as Chosen};
 use pyo3::exceptions::PyIndexError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::class;
 use crate::error::refuse;
 use crate::field::backed;
-use crate::table::Table;
+use crate::table::{Table, fields};
+use crate::text::Text;
 
 /// What stays and why; later changes of the set do not reach it, and nothing is built before somebody asks.
 #[derive(Debug)]
@@ -43,18 +43,18 @@ impl Selection {
         Self { table, chosen, costs }
     }
 
-    fn receipt(&self) -> Receipt<'_, PyBackedStr> {
+    fn receipt(&self) -> Receipt<'_, Text> {
         let costs = match &self.costs {
-            Priced::As(render) => self.table.columns.costs(*render).rows,
+            Priced::As(render) => self.table.costs(*render).rows,
             Priced::Given(costs) => costs,
         };
-        Receipt::new(&self.chosen, &self.table.columns, costs)
+        Receipt::new(&self.chosen, &self.table, costs)
     }
 
     /// Rows of `table`, which is that of a later moment, that hold what fell; ids of duplicates among them, with the
     /// ids of their copies.
-    pub fn fallen(&self, table: &Table) -> (Vec<usize>, HashMap<PyBackedStr, PyBackedStr>) {
-        let (then, now) = (&self.table.columns, &table.columns);
+    pub fn fallen(&self, table: &Table) -> (Vec<usize>, HashMap<Text, Text>) {
+        let (then, now) = (&self.table, &table);
         let still = |row: usize| {
             let found = now.find(&then.ids()[row])?;
             let is_same = now.timestamps()[found] == then.timestamps()[row]
@@ -101,14 +101,14 @@ impl Selection {
 
     /// Ids of the blocks that stay, in order.
     fn kept_ids<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        let ids = self.table.columns.ids();
+        let ids = self.table.ids();
         let rows = self.chosen.kept.iter();
-        PyList::new(py, rows.map(|row| ids[*row as usize].as_py_str()))
+        PyList::new(py, rows.map(|row| &ids[*row as usize]))
     }
 
     /// Ids of the blocks that fall, in order.
-    fn dropped_ids(&self) -> Vec<&PyBackedStr> {
-        let ids = self.table.columns.ids();
+    fn dropped_ids(&self) -> Vec<&Text> {
+        let ids = self.table.ids();
         let fell = |(id, reason): (_, &Reason)| (!reason.is_kept()).then_some(id);
         ids.iter().zip(&self.chosen.reasons).filter_map(fell).collect()
     }
@@ -150,14 +150,14 @@ impl Selection {
         let shown = rows.filter(|(_, reason)| !(fell_only && reason.is_kept()));
         let entry = |(row, reason): (usize, &Reason)| {
             let member = members[reason.number()].clone_ref(py);
-            (&self.table.columns.ids()[row], member, receipt.detail(row), receipt.cost(row))
+            (&self.table.ids()[row], member, receipt.detail(row), receipt.cost(row))
         };
         Ok(shown.map(entry).collect())
     }
 
     /// Ids of duplicates that fell while the copy stays, and the id of that copy.
-    fn copies(&self) -> HashMap<PyBackedStr, PyBackedStr> {
-        let ids = self.table.columns.ids();
+    fn copies(&self) -> HashMap<Text, Text> {
+        let ids = self.table.ids();
         let named = |(row, copy): (usize, usize)| (ids[row].clone(), ids[copy].clone());
         self.chosen.copies().map(named).collect()
     }
@@ -170,8 +170,8 @@ impl Selection {
 
     /// The fields of a block in the order of `ContextBlock`, the type by its number.
     fn get<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
-        if row < self.table.columns.len() {
-            self.table.fields(py, row)
+        if row < self.table.len() {
+            fields(&self.table, py, row)
         } else {
             Err(PyIndexError::new_err(format!("no row {row}")))
         }
@@ -180,7 +180,7 @@ impl Selection {
     /// What stays as `OpenAI` chat messages; None for those that have fields of their own in the metadata, with the
     /// place and the row of each.
     fn messages<'py>(&self, py: Python<'py>) -> PyResult<Messages<'py>> {
-        let columns = &self.table.columns;
+        let columns = &self.table;
         let (out, mut others) = (PyList::empty(py), Vec::new());
         for (at, row) in self.kept().enumerate() {
             if columns.provider(row).is_some() {
@@ -202,7 +202,7 @@ impl Selection {
                 let text = [header(kind), &escape(content)].concat();
                 message.set_item(intern!(py, "content"), text)?;
             } else {
-                message.set_item(intern!(py, "content"), content.as_py_str())?;
+                message.set_item(intern!(py, "content"), content)?;
             }
             out.append(message)?;
         }
@@ -217,7 +217,7 @@ impl Selection {
 
 impl Selection {
     fn written(&self) -> String {
-        let columns = &self.table.columns;
+        let columns = &self.table;
         let mut out = String::new();
         for row in self.kept() {
             if !out.is_empty() {
@@ -231,7 +231,7 @@ impl Selection {
 }
 
 /// Id, reason, detail and tokens of a block.
-type Entry<'a> = (&'a PyBackedStr, Py<PyAny>, String, u32);
+type Entry<'a> = (&'a Text, Py<PyAny>, String, u32);
 
 /// Messages, and the place and row of those that are left to others.
 type Messages<'py> = (Bound<'py, PyList>, Vec<(usize, usize)>);

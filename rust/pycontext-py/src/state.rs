@@ -6,9 +6,9 @@ use pycontext_core::columns::Row;
 use pycontext_core::error::Fault;
 use pycontext_core::lexical::Index;
 use pycontext_core::render::body;
-use pyo3::pybacked::PyBackedStr;
 
-use crate::table::{Metadata, Table};
+use crate::table::Table;
+use crate::text::Text;
 
 /// The blocks of a set and the index of their words.
 #[derive(Debug, Default)]
@@ -18,12 +18,14 @@ pub struct State {
     /// Of the first rows: it comes up to the last one when a query is asked, and never leaves a row behind. So sets
     /// that are never asked pay nothing, and a set that is pays for each block once.
     index: Index,
+    /// Says who owns the session now: then nothing changes here any more.
+    pub fence: Option<String>,
 }
 
 impl State {
     /// The state of a set that begins with these blocks.
     pub fn of(table: Arc<Table>) -> Self {
-        Self { table, index: Index::default() }
+        Self { table, ..Self::default() }
     }
 
     /// The table, to append to it or to change what no word depends on.
@@ -32,14 +34,9 @@ impl State {
     }
 
     /// Puts a block in the place of another, or changes nothing.
-    pub fn set(
-        &mut self,
-        at: usize,
-        row: Row<PyBackedStr>,
-        metadata: Metadata,
-    ) -> Result<(), Fault> {
+    pub fn set(&mut self, at: usize, row: Row<Text>) -> Result<(), Fault> {
         let indexed = (at < self.index.len()).then(|| self.text(at));
-        self.change().set(at, row, metadata)?;
+        self.change().set(at, row)?;
         if let Some(old) = indexed {
             let new = self.text(at);
             if old != new {
@@ -58,7 +55,7 @@ impl State {
 
     /// How well each row matches a query.
     pub fn matches(&mut self, query: &str) -> Vec<f64> {
-        let columns = &self.table.columns;
+        let columns = &self.table;
         for row in self.index.len()..columns.len() {
             self.index.push(&body(&columns.contents()[row], columns.provider(row)));
         }
@@ -67,7 +64,7 @@ impl State {
 
     /// What a row says.
     fn text(&self, row: usize) -> String {
-        let columns = &self.table.columns;
+        let columns = &self.table;
         body(&columns.contents()[row], columns.provider(row)).into_owned()
     }
 }

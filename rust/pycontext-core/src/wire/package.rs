@@ -1,0 +1,266 @@
+//! The message `ContextPackage`.
+
+use crate::columns::{Columns, Row};
+use crate::error::{Error, Fault};
+use crate::limits::{Limits, within};
+use crate::slice::Slice;
+use crate::wire::block::{self, Block};
+use crate::wire::proto::{
+    Field, Reader, bytes_len, nested_len, number_len, put_bytes, put_f32, put_nested, put_number,
+};
+
+/// Bytes of a content hash.
+pub const HASH_BYTES: usize = 32;
+
+// The numbers of the schema.
+const SESSION_ID: u8 = 1;
+const AGENT_ID: u8 = 2;
+const BLOCKS: u8 = 3;
+const METRICS: u8 = 4;
+const VERSION: u8 = 5;
+const TRACE_ID: u8 = 6;
+const COUNTER: u8 = 7;
+const OPERATION_ID: u8 = 8;
+const PARENTS: u8 = 9;
+const HOPS: u8 = 10;
+const EPOCH: u8 = 11;
+
+/// A merge has two.
+const MOST_PARENTS: usize = 16;
+
+/// What a package says besides its blocks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Header {
+    /// The session that the blocks are of.
+    pub session_id: String,
+    /// Who owns the session.
+    pub agent_id: String,
+    /// Raised by every change.
+    pub version: u32,
+    /// Follows the session through handoffs.
+    pub trace_id: String,
+    /// Name of what counted the tokens; empty where the sender did not say.
+    pub counter: String,
+    /// Id of the last change.
+    pub operation_id: String,
+    /// What this was made from.
+    pub parents: Vec<Parent>,
+    /// Handoffs since the first package.
+    pub hops: u32,
+    /// Transfers of this session.
+    pub epoch: u32,
+    /// Fields that this version does not know, as they came.
+    pub unknown: Vec<u8>,
+}
+
+/// A package that another was made from.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parent {
+    /// Its session.
+    pub session_id: String,
+    /// Its version.
+    pub version: u32,
+    /// Hash of its blocks.
+    pub content_hash: Vec<u8>,
+}
+
+/// How full a package is: written for readers of other languages, never read.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Metrics {
+    /// Tokens of the contents alone.
+    pub total_tokens: u32,
+    /// Their share of the budget.
+    pub context_saturation: f32,
+    /// Share of the tokens by name of the type.
+    pub type_distribution: Vec<(String, f32)>,
+}
+
+/// Writes a package behind what `out` holds.
+///
+/// # Errors
+/// More blocks or bytes than a reader takes; nothing was written.
+pub fn encode<T: AsRef<str>>(
+    out: &mut Vec<u8>,
+    header: &Header,
+    metrics: Option<&Metrics>,
+    columns: &Columns<T>,
+    limits: &Limits,
+) -> Result<(), Fault> {
+    limits.package_blocks(columns.len())?;
+    let lens: Vec<usize> = (0..columns.len()).map(|row| block::len(columns, row)).collect();
+    let blocks: usize = lens.iter().map(|len| nested_len(*len)).sum();
+    let len = blocks + header.len() + metrics.map_or(0, |metrics| nested_len(metrics.len()));
+    limits.package_bytes(len)?;
+    // What comes behind it as well, so that nothing is ever moved.
+    out.reserve(len + 64);
+    put_bytes(out, SESSION_ID, header.session_id.as_bytes());
+    put_bytes(out, AGENT_ID, header.agent_id.as_bytes());
+    for (row, len) in lens.into_iter().enumerate() {
+        put_nested(out, BLOCKS, len);
+        block::put(out, columns, row);
+    }
+    if let Some(metrics) = metrics {
+        put_nested(out, METRICS, metrics.len());
+        metrics.put(out);
+    }
+    header.put_rest(out);
+    Ok(())
+}
+
+/// A package as it was read.
+#[derive(Debug)]
+pub struct Package<T> {
+    /// All but its blocks.
+    pub header: Header,
+    /// Its blocks, each with the tokens that the sender counted, if any.
+    pub rows: Vec<(Row<T>, Option<u32>)>,
+}
+
+/// Reads a package.
+///
+/// # Errors
+/// The bytes are no such message, or a value is outside `limits`; the number of blocks is compared before any is read.
+pub fn decode<T: From<Slice> + AsRef<str>>(
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<Package<T>, Error> {
+    let of_package = |fault: Fault| fault.at(None, None);
+    if bytes.is_empty() {
+        return Err(of_package(Fault::new("protobuf", "", "is empty")));
+    }
+    limits.package_bytes(bytes.len()).map_err(of_package)?;
+    let mut header = Header::default();
+    let mut count = 0;
+    let mut reader = Reader::new(bytes, 0);
+    while let Some(field) = reader.next().map_err(of_package)? {
+        if field.number == u32::from(BLOCKS) {
+            count += 1;
+        } else {
+            header.take(&field, limits).map_err(of_package)?;
+        }
+    }
+    limits.package_blocks(count).map_err(of_package)?;
+    let mut blocks = Vec::with_capacity(count);
+    let mut reader = Reader::new(bytes, 0);
+    while let Some(field) = reader.next().map_err(of_package)? {
+        if field.number == u32::from(BLOCKS) {
+            let at = Some(blocks.len());
+            let message = field.message("blocks").map_err(|fault| fault.at(at, None))?;
+            let block = Block::read(message, limits);
+            blocks.push(block.map_err(|(id, fault)| fault.at(at, id.filter(|id| !id.is_empty())))?);
+        }
+    }
+    Ok(Package { header, rows: block::settle(blocks, bytes.len()) })
+}
+
+impl Header {
+    fn len(&self) -> usize {
+        let texts =
+            [&self.session_id, &self.agent_id, &self.trace_id, &self.counter, &self.operation_id];
+        let numbers = [self.version, self.hops, self.epoch];
+        texts.iter().map(|text| bytes_len(text.len())).sum::<usize>()
+            + numbers.iter().map(|number| number_len((*number).into())).sum::<usize>()
+            + self.parents.iter().map(|parent| nested_len(parent.len())).sum::<usize>()
+            + self.unknown.len()
+    }
+
+    /// Appends what comes behind the blocks.
+    fn put_rest(&self, out: &mut Vec<u8>) {
+        put_number(out, VERSION, self.version.into());
+        put_bytes(out, TRACE_ID, self.trace_id.as_bytes());
+        put_bytes(out, COUNTER, self.counter.as_bytes());
+        put_bytes(out, OPERATION_ID, self.operation_id.as_bytes());
+        for parent in &self.parents {
+            put_nested(out, PARENTS, parent.len());
+            put_bytes(out, 1, parent.session_id.as_bytes());
+            put_number(out, 2, parent.version.into());
+            put_bytes(out, 3, &parent.content_hash);
+        }
+        put_number(out, HOPS, self.hops.into());
+        put_number(out, EPOCH, self.epoch.into());
+        out.extend_from_slice(&self.unknown);
+    }
+
+    fn take(&mut self, field: &Field<'_>, limits: &Limits) -> Result<(), Fault> {
+        match u8::try_from(field.number).unwrap_or(0) {
+            SESSION_ID => self.session_id = field.text("session_id")?.into(),
+            AGENT_ID => self.agent_id = field.text("agent_id")?.into(),
+            // Measured anew from the blocks.
+            METRICS => field.bytes("metrics").map(|_| ())?,
+            VERSION => self.version = field.u32("version")?,
+            TRACE_ID => self.trace_id = field.text("trace_id")?.into(),
+            COUNTER => self.counter = field.text("counter")?.into(),
+            OPERATION_ID => self.operation_id = field.text("operation_id")?.into(),
+            PARENTS => {
+                self.parents.push(Parent::read(field.message("parents")?)?);
+                within("parents", "are", self.parents.len(), "packages", MOST_PARENTS)?;
+            }
+            HOPS => self.hops = field.u32("hops")?,
+            EPOCH => self.epoch = field.u32("epoch")?,
+            _ => {
+                self.unknown.extend_from_slice(field.raw);
+                let limit = limits.metadata_bytes;
+                within("unknown fields", "are", self.unknown.len(), "bytes", limit)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Parent {
+    fn len(&self) -> usize {
+        bytes_len(self.session_id.len())
+            + number_len(self.version.into())
+            + bytes_len(self.content_hash.len())
+    }
+
+    fn read(mut reader: Reader<'_>) -> Result<Self, Fault> {
+        let mut parent = Self::default();
+        while let Some(field) = reader.next()? {
+            match field.number {
+                1 => parent.session_id = field.text("parents.session_id")?.into(),
+                2 => parent.version = field.u32("parents.version")?,
+                3 => parent.content_hash = hash(&field, "parents.content_hash")?,
+                _ => {}
+            }
+        }
+        Ok(parent)
+    }
+}
+
+/// A content hash.
+pub(super) fn hash(field: &Field<'_>, name: &str) -> Result<Vec<u8>, Fault> {
+    let (bytes, _) = field.bytes(name)?;
+    if bytes.len() == HASH_BYTES {
+        Ok(bytes.to_vec())
+    } else {
+        Err(Fault::new(name, "", format!("is {} bytes, not {HASH_BYTES}", bytes.len())))
+    }
+}
+
+impl Metrics {
+    fn len(&self) -> usize {
+        let share = |(name, share): &(String, f32)| nested_len(share_len(name, *share));
+        number_len(self.total_tokens.into())
+            + float_len(self.context_saturation)
+            + self.type_distribution.iter().map(share).sum::<usize>()
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        put_number(out, 1, self.total_tokens.into());
+        put_f32(out, 2, self.context_saturation);
+        for (name, share) in &self.type_distribution {
+            put_nested(out, 3, share_len(name, *share));
+            put_bytes(out, 1, name.as_bytes());
+            put_f32(out, 2, *share);
+        }
+    }
+}
+
+fn share_len(name: &str, share: f32) -> usize {
+    bytes_len(name.len()) + float_len(share)
+}
+
+fn float_len(value: f32) -> usize {
+    if value == 0.0 { 0 } else { 5 }
+}

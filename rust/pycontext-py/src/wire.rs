@@ -1,0 +1,299 @@
+//! Packages as bytes.
+
+use std::sync::{Mutex, PoisonError};
+
+use pycontext_core::columns::Row;
+use pycontext_core::error::Fault;
+use pycontext_core::limits;
+use pycontext_core::wire::envelope::{self, Envelope, Flags};
+use pycontext_core::wire::{delta, package};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+
+use crate::columns::Columns;
+use crate::error::{raise, refuse};
+use crate::text::Text;
+
+/// The limits of the package `pycontext`.
+#[derive(Debug, FromPyObject)]
+pub struct Limits {
+    id_bytes: usize,
+    block_bytes: usize,
+    metadata_bytes: usize,
+    metadata_keys: usize,
+    references: usize,
+    package_bytes: usize,
+    package_blocks: usize,
+}
+
+impl Limits {
+    fn core(&self) -> limits::Limits {
+        limits::Limits {
+            id_bytes: self.id_bytes,
+            block_bytes: self.block_bytes,
+            metadata_bytes: self.metadata_bytes,
+            metadata_keys: self.metadata_keys,
+            references: self.references,
+            package_bytes: self.package_bytes,
+            package_blocks: self.package_blocks,
+        }
+    }
+}
+
+/// Raise unless every block is within limits, which may be stricter than those that a set is held to.
+#[pyfunction]
+pub fn check_sizes(py: Python<'_>, columns: &Columns, limits: Limits) -> PyResult<()> {
+    let (limits, table) = (limits.core(), columns.table(py));
+    let check = |row: usize| {
+        let pairs = table.metadata(row).iter();
+        limits.id("id", &table.ids()[row])?;
+        limits.references(table.references(row).len())?;
+        table.references(row).iter().try_for_each(|id| limits.id("references", id))?;
+        limits.sizes(&table.contents()[row], pairs.map(|(key, value)| (&**key, &**value)))
+    };
+    let id = |row: usize| Some(&*table.ids()[row]);
+    let mut rows = 0..table.len();
+    rows.try_for_each(|row| check(row).map_err(|fault| raise(py, &fault.at(Some(row), id(row)))))
+}
+
+/// What a package says besides its blocks, as a dict.
+#[derive(Debug, FromPyObject, IntoPyObject)]
+#[pyo3(from_item_all)]
+pub struct Header {
+    session_id: String,
+    agent_id: String,
+    version: u32,
+    trace_id: String,
+    counter: String,
+    operation_id: String,
+    parents: Vec<(String, u32, Vec<u8>)>,
+    hops: u32,
+    epoch: u32,
+    unknown: Vec<u8>,
+}
+
+impl Header {
+    fn core(self) -> package::Header {
+        let parent = |(session_id, version, content_hash)| package::Parent {
+            session_id,
+            version,
+            content_hash,
+        };
+        package::Header {
+            session_id: self.session_id,
+            agent_id: self.agent_id,
+            version: self.version,
+            trace_id: self.trace_id,
+            counter: self.counter,
+            operation_id: self.operation_id,
+            parents: self.parents.into_iter().map(parent).collect(),
+            hops: self.hops,
+            epoch: self.epoch,
+            unknown: self.unknown,
+        }
+    }
+
+    fn of(header: package::Header) -> Self {
+        let parent =
+            |parent: package::Parent| (parent.session_id, parent.version, parent.content_hash);
+        Self {
+            session_id: header.session_id,
+            agent_id: header.agent_id,
+            version: header.version,
+            trace_id: header.trace_id,
+            counter: header.counter,
+            operation_id: header.operation_id,
+            parents: header.parents.into_iter().map(parent).collect(),
+            hops: header.hops,
+            epoch: header.epoch,
+            unknown: header.unknown,
+        }
+    }
+}
+
+/// Total tokens, saturation, and the share of the tokens by name of the type.
+type Metrics = (u32, f32, Vec<(String, f32)>);
+
+/// The package as a message; in an envelope where `compress` is not None.
+#[pyfunction]
+pub fn encode<'py>(
+    py: Python<'py>,
+    columns: &Columns,
+    header: Header,
+    metrics: Metrics,
+    limits: Limits,
+    compress: Option<bool>,
+) -> PyResult<Bound<'py, PyBytes>> {
+    let (total_tokens, context_saturation, type_distribution) = metrics;
+    let metrics = package::Metrics { total_tokens, context_saturation, type_distribution };
+    let (header, limits, table) = (header.core(), limits.core(), columns.table(py));
+    let encoded = py.detach(|| {
+        let write =
+            |out: &mut Vec<u8>| package::encode(out, &header, Some(&metrics), &table, &limits);
+        if let Some(compress) = compress {
+            return envelope::seal(compress, &limits, write);
+        }
+        let mut out = Vec::new();
+        write(&mut out).map(|()| out)
+    });
+    encoded.map(|bytes| PyBytes::new(py, &bytes)).map_err(|fault| refuse(py, fault))
+}
+
+/// Blocks that were read and wait for a set.
+#[derive(Debug)]
+#[pyclass(frozen, module = "pycontext._core")]
+pub struct Rows {
+    rows: Mutex<Vec<(Row<Text>, Option<u32>)>>,
+}
+
+impl Rows {
+    /// The blocks, which are gone then, with their tokens; `None` where nobody counted, or nobody is to be believed.
+    pub fn take(&self, recount: bool) -> Vec<(Row<Text>, Option<u32>)> {
+        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = std::mem::take(&mut *rows);
+        if recount {
+            for (_, tokens) in &mut rows {
+                *tokens = None;
+            }
+        }
+        rows
+    }
+}
+
+#[pymethods]
+impl Rows {
+    /// Texts that have to be counted, in order; all of them where no count is to be believed.
+    fn uncounted(&self, recount: bool) -> Vec<String> {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = rows.iter().filter(|(_, tokens)| recount || tokens.is_none());
+        asked.map(|(row, _)| row.content.to_string()).collect()
+    }
+}
+
+/// Header and blocks of a message, or of one in an envelope that is neither encrypted nor signed.
+#[pyfunction]
+pub fn decode(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    limits: Limits,
+    is_envelope: bool,
+) -> PyResult<(Header, Rows)> {
+    let limits = limits.core();
+    let decoded = py.detach(|| {
+        let of_package = |fault: Fault| fault.at(None, None);
+        if !is_envelope {
+            return package::decode(&data, &limits);
+        }
+        let envelope = Envelope::open(&data, &limits).map_err(of_package)?;
+        let Flags { encrypted, signed, .. } = envelope.flags;
+        if encrypted || signed {
+            let what = if encrypted { "encrypted" } else { "signed" };
+            let rule = format!("is {what}: pycontext.wire.unseal opens it");
+            return Err(of_package(Fault::new("envelope", "", rule)));
+        }
+        let body = envelope::decompress(envelope.body, envelope.flags, envelope.uncompressed);
+        package::decode(&body.map_err(of_package)?, &limits)
+    });
+    let package = decoded.map_err(|error| raise(py, &error))?;
+    Ok((Header::of(package.header), Rows { rows: Mutex::new(package.rows) }))
+}
+
+/// What was done to a body, its bytes before that, body, claims, signature, and how many bytes the signature is over.
+type Opened<'py> =
+    (Done, usize, Bound<'py, PyBytes>, Bound<'py, PyBytes>, Bound<'py, PyBytes>, usize);
+
+/// Whether it was compressed, encrypted and signed.
+type Done = (bool, bool, bool);
+
+/// The parts of an envelope whose checksum holds.
+#[pyfunction]
+pub fn open_envelope(py: Python<'_>, data: PyBackedBytes, limits: Limits) -> PyResult<Opened<'_>> {
+    let opened = Envelope::open(&data, &limits.core()).map_err(|fault| refuse(py, fault))?;
+    let bytes = |part: &[u8]| PyBytes::new(py, part);
+    let Flags { zstd, encrypted, signed } = opened.flags;
+    Ok((
+        (zstd, encrypted, signed),
+        opened.uncompressed,
+        bytes(opened.body),
+        bytes(opened.claims),
+        bytes(opened.signature),
+        opened.signed.len(),
+    ))
+}
+
+/// Header, body and claims of an envelope: what a signature is over.
+#[pyfunction]
+pub fn write_envelope<'py>(
+    py: Python<'py>,
+    done: Done,
+    uncompressed: usize,
+    body: &[u8],
+    claims: &[u8],
+) -> PyResult<Bound<'py, PyBytes>> {
+    let (zstd, encrypted, signed) = done;
+    let flags = Flags { zstd, encrypted, signed };
+    let written = envelope::unsigned(flags, uncompressed, body, claims);
+    written.map(|bytes| PyBytes::new(py, &bytes)).map_err(|fault| refuse(py, fault))
+}
+
+/// The whole envelope: signature and checksum behind what `write_envelope` gave.
+#[pyfunction]
+pub fn close_envelope<'py>(
+    py: Python<'py>,
+    unsigned: &[u8],
+    signature: &[u8],
+) -> Bound<'py, PyBytes> {
+    let mut out = unsigned.to_vec();
+    envelope::close(&mut out, signature);
+    PyBytes::new(py, &out)
+}
+
+/// The body smaller, None where that is not worth it.
+#[pyfunction]
+pub fn compress(py: Python<'_>, body: PyBackedBytes) -> PyResult<Option<Bound<'_, PyBytes>>> {
+    let small = py.detach(|| envelope::compress(&body)).map_err(|fault| refuse(py, fault))?;
+    Ok(small.map(|bytes| PyBytes::new(py, &bytes)))
+}
+
+/// The body as it was before `compress`.
+#[pyfunction]
+pub fn decompress(
+    py: Python<'_>,
+    body: PyBackedBytes,
+    uncompressed: usize,
+) -> PyResult<Bound<'_, PyBytes>> {
+    let flags = Flags { zstd: true, ..Flags::default() };
+    let whole = py.detach(|| envelope::decompress(&body, flags, uncompressed));
+    whole.map(|bytes| PyBytes::new(py, &bytes)).map_err(|fault| refuse(py, fault))
+}
+
+/// Rows in a base, or, where the first is None, among those that are carried; and how many.
+type Run = (Option<u32>, u32);
+
+/// A delta as a message around that of a package.
+#[pyfunction]
+pub fn encode_delta<'py>(
+    py: Python<'py>,
+    package: &[u8],
+    base_hash: Vec<u8>,
+    content_hash: Vec<u8>,
+    runs: Vec<Run>,
+) -> Bound<'py, PyBytes> {
+    let runs = runs.into_iter().map(|(start, count)| delta::Run { start, count }).collect();
+    let delta = delta::Delta { base_hash, content_hash, runs };
+    PyBytes::new(py, &delta.encode(package))
+}
+
+/// A package, the hashes of base and result, and the runs.
+type Delta<'py> = (Bound<'py, PyBytes>, Vec<u8>, Vec<u8>, Vec<Run>);
+
+/// The package, the hashes of base and result, and the runs of a delta.
+#[pyfunction]
+pub fn decode_delta<'py>(py: Python<'py>, data: &[u8], limits: Limits) -> PyResult<Delta<'py>> {
+    let decoded = limits.core().package_bytes(data.len()).and_then(|()| delta::Delta::decode(data));
+    let (delta, place) = decoded.map_err(|fault| refuse(py, fault))?;
+    let package = PyBytes::new(py, &data[place]);
+    let runs = delta.runs.into_iter().map(|run| (run.start, run.count)).collect();
+    Ok((package, delta.base_hash, delta.content_hash, runs))
+}
