@@ -148,7 +148,7 @@ ROWS = tomllib.loads((Path(__file__).parent / "data" / "bad_inputs.toml").read_t
 BAD_LINES = [
     *(line for row in ROWS for line in row.get("lines", [])),
     ("[" * 100_000, "not JSON"),
-    ('{"messages": [], "n": ' + "9" * 5_000 + "}", "not JSON"),
+    ('{"messages": [], "n": ' + "9" * 5_000 + "}", "has 5000 digits, over 1000"),
     ('{"messages": [{"role": "user", "content": "' + "x" * (1 << 20) + 'x"}]}', "over 1048576"),
 ]
 

@@ -19,6 +19,9 @@ MAY_IMPORT = {
     "errors": set(),
     "counter": {"_core", "errors"},
     "block": {"_core", "counter"},
+    "limits": {"errors"},
+    "strict_json": {"_core", "errors", "limits"},
+    "jsonform": {"block", "errors"},
     "budget": {"errors"},
     "policy": {"_core", "block", "errors"},
     "formatter": {"block"},
@@ -30,10 +33,12 @@ MAY_IMPORT = {
     "fit": {"_core", "block", "counter", "errors", "formatter", "messages.openai", "selection"},
     "held": {"block", "errors"},
     "blockset": {
-        "_core", "arrays", "block", "budget", "counter", "errors", "fit", "formatter", "held", "metrics", "policy",
-        "scorer", "selection",
+        "_core", "arrays", "block", "budget", "counter", "errors", "fit", "formatter", "held", "limits", "metrics",
+        "policy", "scorer", "selection",
     },
-    "package": {"_core", "block", "blockset", "budget", "counter", "errors", "metrics"},
+    "package": {
+        "_core", "block", "blockset", "budget", "counter", "errors", "jsonform", "limits", "metrics", "strict_json",
+    },
     "originals": {"block"},
     "shadow": {"selection"},
     "manager": {
@@ -42,7 +47,7 @@ MAY_IMPORT = {
     },
     "cli.exits": set(),
     "cli.console": {"selection"},
-    "cli.conversations": {"blockset", "counter", "errors", "messages.openai"},
+    "cli.conversations": {"blockset", "counter", "errors", "messages.openai", "strict_json"},
     "cli.options": set(),
     "cli.source": {"cli.console", "cli.conversations", "counter"},
     "cli.prune": {
@@ -137,6 +142,7 @@ CORE_MAY_USE = {
     "cost": {"count", "kind", "provider", "render"},
     "lexical": set(),
     "twin": set(),
+    "slice": set(),
     # Two nouns that know each other: units are noted as rows come, and read anew from the rows.
     "unit": {"columns", "kind", "policy"},
     "columns": {"cost", "count", "error", "kind", "limits", "policy", "provider", "twin", "unit"},
@@ -145,6 +151,13 @@ CORE_MAY_USE = {
     "selection": {"columns", "cost", "error", "policy", "unit"},
     "pack": {"cost", "policy"},
     "prune": {"columns", "cost", "dedup", "error", "kind", "pack", "policy", "score", "selection", "unit"},
+    "hash": {"columns"},
+    "wire/mod": set(),
+    "wire/proto": {"error"},
+    "wire/envelope": {"error", "limits"},
+    "wire/block": {"columns", "error", "kind", "limits", "wire"},
+    "wire/package": {"columns", "error", "limits", "slice", "wire"},
+    "wire/delta": {"error", "wire"},
     "lib": set(),
 }
 
@@ -152,21 +165,29 @@ CORE_MAY_USE = {
 BINDING_MAY_USE = {
     "class": set(),
     "error": {"class"},
-    "field": {"block"},  # what a block knows of its tokens
-    "block": {"class", "error", "field"},
-    "table": {"block"},
-    "state": {"table"},
-    "batch": {"block", "class", "field"},
-    "policy": {"class", "error", "field"},
     "text": set(),
+    "field": {"block", "text"},  # what a block knows of its tokens
+    "block": {"class", "error", "field", "text"},
+    "table": {"block", "text"},
+    "state": {"table", "text"},
+    "batch": {"block", "class", "field", "text"},
+    "policy": {"class", "error", "field"},
+    "escape": set(),
+    "json": set(),
+    "rows": {"text"},
     "count": {"error", "field"},
-    "columns": {"batch", "block", "count", "error", "field", "selection", "state", "table"},
+    "columns": {"batch", "block", "count", "error", "field", "rows", "selection", "state", "table", "text"},
     "arrays": {"columns", "error", "field"},
     "cost": {"columns", "error", "field"},
-    "selection": {"class", "error", "field", "table"},
+    "selection": {"class", "error", "field", "table", "text"},
     "prune": {"columns", "cost", "error", "field", "policy", "selection", "table"},
-    "lib": {"arrays", "block", "columns", "cost", "count", "policy", "prune", "selection", "text"},
-}
+    "hash": {"columns"},
+    "wire": {"columns", "error", "rows"},
+    "lib": {
+        "arrays", "block", "columns", "cost", "count", "escape", "hash", "json", "policy", "prune", "rows", "selection",
+        "wire",
+    },
+}  # fmt: skip
 
 
 def uses_of(path, crate):

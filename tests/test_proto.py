@@ -29,6 +29,8 @@ def test_numbers_and_types_of_the_article():
         "type": ("ContextType", 6),
         "token_count": ("uint32", 7),
         "references": ("repeated string", 8),
+        "exact_relevance_score": ("optional double", 9),
+        "origin": ("string", 10),
     }
     assert fields_of("ContextPackage") == {
         "session_id": ("string", 1),
@@ -37,6 +39,11 @@ def test_numbers_and_types_of_the_article():
         "metrics": ("ContextMetrics", 4),
         "version": ("uint32", 5),
         "trace_id": ("string", 6),
+        "counter": ("string", 7),
+        "operation_id": ("string", 8),
+        "parents": ("repeated ContextParent", 9),
+        "hops": ("uint32", 10),
+        "epoch": ("uint32", 11),
     }
     assert fields_of("ContextMetrics") == {
         "total_tokens": ("uint32", 1),

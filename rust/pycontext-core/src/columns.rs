@@ -1,8 +1,7 @@
 //! Blocks as columns.
 
-use std::borrow::Borrow;
-use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
+use std::sync::OnceLock;
 
 use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
@@ -11,11 +10,14 @@ use crate::cost::{Cost, CostColumn, Render, Tails, cost};
 use crate::count::Counter;
 use crate::error::Fault;
 use crate::kind::Kind;
-use crate::limits::Limits;
+use crate::limits::{Limits, is_provider};
 use crate::policy::References;
 use crate::provider::{Call, Provider};
 use crate::twin::Twins;
 use crate::unit::Units;
+
+/// The metadata key that names a unit.
+pub const UNIT: &str = "unit";
 
 /// One block on its way into the columns.
 #[derive(Debug, Clone)]
@@ -38,35 +40,6 @@ pub struct Row<T> {
     pub extra: Option<Box<Extra<T>>>,
 }
 
-impl<T> Row<T> {
-    /// The same block with other texts, made one after the other: those of equal blocks in the same order.
-    pub fn map<U>(self, mut text: impl FnMut(T) -> U) -> Row<U> {
-        Row {
-            id: text(self.id),
-            content: text(self.content),
-            kind: self.kind,
-            score: self.score,
-            timestamp: self.timestamp,
-            tokens: self.tokens,
-            rare: self.rare.map(|rare| {
-                Box::new(Rare {
-                    references: rare.references.into_iter().map(&mut text).collect(),
-                    unit: rare.unit.map(&mut text),
-                    provider: rare.provider,
-                })
-            }),
-            extra: self.extra.map(|extra| {
-                let pairs = extra.metadata.into_iter();
-                Box::new(Extra {
-                    metadata: pairs.map(|(key, value)| (text(key), text(value))).collect(),
-                    origin: extra.origin.map(&mut text),
-                    unknown: extra.unknown,
-                })
-            }),
-        }
-    }
-}
-
 /// The parts of a block that most blocks lack and the kernel reads.
 #[derive(Debug, Clone)]
 pub struct Rare<T> {
@@ -74,20 +47,36 @@ pub struct Rare<T> {
     pub references: Vec<T>,
     /// Blocks with the same name here live or die together.
     pub unit: Option<T>,
-    /// The provider's own fields of the message.
-    pub provider: Option<Provider>,
+    /// The provider's own fields of the message, read from the metadata by whoever first asks.
+    pub provider: Option<OnceLock<Box<Provider>>>,
 }
 
 impl<T: AsRef<str> + Clone> Rare<T> {
     /// What the references and the metadata of a block come to; `None` where they say nothing.
     pub fn of(references: Vec<T>, metadata: &[(T, T)]) -> Option<Box<Self>> {
-        let views = metadata.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
-        let provider = Provider::read(views);
-        let unit = metadata.iter().find(|(key, _)| key.as_ref() == "unit");
-        let unit = unit.map(|(_, name)| name.clone());
-        let is_plain = references.is_empty() && provider.is_none() && unit.is_none();
+        let unit = metadata.iter().find(|(key, _)| key.as_ref() == UNIT);
+        let has_provider = metadata.iter().any(|(key, _)| is_provider(key.as_ref()));
+        let rare = Self::unread(references, unit.map(|(_, name)| name.clone()), has_provider)?;
+        if let Some(provider) = &rare.provider {
+            provider.get_or_init(|| read(metadata));
+        }
+        Some(rare)
+    }
+}
+
+impl<T> Rare<T> {
+    /// The parts, the provider's fields not yet read: that is JSON, and takes most of the time of a block.
+    pub fn unread(references: Vec<T>, unit: Option<T>, has_provider: bool) -> Option<Box<Self>> {
+        let is_plain = references.is_empty() && unit.is_none() && !has_provider;
+        let provider = has_provider.then(OnceLock::new);
         (!is_plain).then(|| Box::new(Self { references, unit, provider }))
     }
+}
+
+#[expect(clippy::unnecessary_box_returns, reason = "few blocks have one, and it is large")]
+fn read<T: AsRef<str>>(metadata: &[(T, T)]) -> Box<Provider> {
+    let views = metadata.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
+    Box::new(Provider::read(views).unwrap_or_default())
 }
 
 /// The parts of a block that most blocks lack and only travel with it.
@@ -254,7 +243,15 @@ impl<T: AsRef<str>> Columns<T> {
     /// Provider fields of a row.
     #[must_use]
     pub fn provider(&self, row: usize) -> Option<&Provider> {
-        self.rare[row].as_ref()?.provider.as_ref()
+        let provider = self.rare[row].as_ref()?.provider.as_ref()?;
+        Some(provider.get_or_init(|| read(self.metadata(row))))
+    }
+
+    /// Whether a row has provider fields that nobody has read.
+    #[must_use]
+    pub fn is_unread(&self, row: usize) -> bool {
+        let provider = self.rare[row].as_ref().and_then(|rare| rare.provider.as_ref());
+        provider.is_some_and(|provider| provider.get().is_none())
     }
 
     /// Metadata of a row, in the order in which it was written.
@@ -494,14 +491,11 @@ impl<T: AsRef<str>> Columns<T> {
         (0..self.units.len()).map(|row| self.units.head(row)).collect()
     }
 
-    /// Lets references name other blocks: `names` has ids and the ids that take their place.
-    pub fn rename_references(&mut self, names: &HashMap<T, T>)
-    where
-        T: Borrow<str> + Clone + Eq + Hash,
-    {
+    /// Lets references name other blocks: `named` has for an id the one that takes its place.
+    pub fn rename_references(&mut self, named: impl Fn(&str) -> Option<T>) {
         for reference in self.rare.iter_mut().flatten().flat_map(|rare| &mut rare.references) {
-            if let Some(name) = names.get(reference.as_ref()) {
-                *reference = name.clone();
+            if let Some(name) = named(reference.as_ref()) {
+                *reference = name;
             }
         }
         self.units.spoil();
@@ -618,9 +612,12 @@ impl<'a> Said<'a> {
     /// `None` for rows that say nothing twice.
     fn of<T: AsRef<str>>(columns: &'a Columns<T>, row: usize) -> Option<Self> {
         let kind = columns.kind[row];
+        if !kind.is_fact() {
+            return None;
+        }
         let calls = columns.provider(row).map_or(&[][..], |provider| &provider.calls);
         let content = columns.content[row].as_ref();
-        kind.is_fact().then_some(Self { kind, content, calls })
+        Some(Self { kind, content, calls })
     }
 }
 
@@ -664,6 +661,8 @@ fn filter<V>(items: &mut Vec<V>, keep: &[bool]) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use super::*;
     use crate::count::Encoding;
 

@@ -24,6 +24,12 @@ pub struct Limits {
 /// Prefixes of metadata keys that hold a provider's own message fields.
 pub const PROVIDER_PREFIXES: [&str; 2] = ["openai.", "anthropic."];
 
+/// Whether a metadata key holds a provider's own field.
+#[must_use]
+pub fn is_provider(key: &str) -> bool {
+    PROVIDER_PREFIXES.iter().any(|prefix| key.starts_with(prefix))
+}
+
 impl Limits {
     /// The limits in force.
     pub const DEFAULT: Self = Self {
@@ -47,7 +53,7 @@ impl Limits {
         } else if id.len() > self.id_bytes {
             let rule = format!("is {} bytes, over {}", id.len(), self.id_bytes);
             Err(Fault::new(field, &quoted(), rule))
-        } else if id.chars().any(char::is_control) {
+        } else if has_control(id) {
             Err(Fault::new(field, &quoted(), "holds a control character"))
         } else {
             Ok(())
@@ -78,7 +84,7 @@ impl Limits {
         let (mut block, mut bytes, mut keys) = (content.len(), 0, 0);
         for (key, value) in metadata {
             self.id("metadata key", key)?;
-            if PROVIDER_PREFIXES.iter().any(|p| key.starts_with(p)) {
+            if is_provider(key) {
                 block += key.len() + value.len();
             } else {
                 bytes += key.len() + value.len();
@@ -130,6 +136,15 @@ impl Limits {
     /// More than `package_blocks`.
     pub fn package_blocks(&self, count: usize) -> Result<(), Fault> {
         within("package", "has", count, "blocks", self.package_blocks)
+    }
+}
+
+fn has_control(text: &str) -> bool {
+    // Bytes first: decoding takes most of the time of an id.
+    if text.is_ascii() {
+        text.bytes().any(|byte| byte.is_ascii_control())
+    } else {
+        text.chars().any(char::is_control)
     }
 }
 

@@ -1,30 +1,50 @@
 //! Pieces of one long text: what arrives together stays in one allocation.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A piece of a text that others have pieces of.
 ///
 /// The text lives as long as any of its pieces.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Slice {
-    text: Arc<String>,
+    whole: Arc<OnceLock<String>>,
     start: u32,
     end: u32,
 }
 
-impl Slice {
-    /// The bytes from `start` to `end`; `None` where they are not inside the text, or cut a character.
-    #[must_use]
-    pub fn of(text: &Arc<String>, start: usize, end: usize) -> Option<Self> {
-        text.get(start..end)?;
-        let (start, end) = (u32::try_from(start).ok()?, u32::try_from(end).ok()?);
-        Some(Self { text: Arc::clone(text), start, end })
+impl AsRef<str> for Slice {
+    /// The piece; empty before the text is whole.
+    fn as_ref(&self) -> &str {
+        self.whole.get().map_or("", |whole| &whole[self.start as usize..self.end as usize])
     }
 }
 
-impl AsRef<str> for Slice {
-    fn as_ref(&self) -> &str {
-        &self.text[self.start as usize..self.end as usize]
+/// Where pieces come from: a text that grows until it is whole.
+#[derive(Debug)]
+pub struct Pieces {
+    text: String,
+    whole: Arc<OnceLock<String>>,
+}
+
+impl Pieces {
+    /// A text that will have at most about so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { text: String::with_capacity(bytes), whole: Arc::default() }
+    }
+
+    /// Appends a text and returns the piece that it is; the text has to stay below 4 GiB.
+    pub fn push(&mut self, text: &str) -> Slice {
+        let start = self.text.len();
+        self.text.push_str(text);
+        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
+        Slice { whole: Arc::clone(&self.whole), start: place(start), end: place(self.text.len()) }
+    }
+
+    /// Lets the pieces be read.
+    pub fn finish(self) {
+        // Nobody else can have set it.
+        drop(self.whole.set(self.text));
     }
 }
 
@@ -33,11 +53,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_is_what_was_asked_for_or_nothing() {
-        let text = Arc::new("aéb".to_owned());
-        let of = |start, end| Slice::of(&text, start, end);
-        assert_eq!(of(1, 3).as_ref().map(AsRef::as_ref), Some("é"));
-        assert_eq!(of(4, 4).as_ref().map(AsRef::as_ref), Some(""));
-        assert!(of(2, 3).is_none() && of(3, 2).is_none() && of(0, 5).is_none());
+    fn a_piece_is_what_was_pushed_once_the_text_is_whole() {
+        let mut pieces = Pieces::with_capacity(0);
+        let made: Vec<_> = ["a", "", "éb"].iter().map(|text| pieces.push(text)).collect();
+        assert_eq!(made[2].as_ref(), "");
+        pieces.finish();
+        assert!(made.iter().map(AsRef::as_ref).eq(["a", "", "éb"]));
     }
 }

@@ -109,7 +109,11 @@ impl Units {
         if columns.tied().last() != Some(&row) {
             return;
         }
-        self.is_stale |= columns.unit(at).is_some();
+        // Who makes calls is not known before the provider's fields are read: then all is read at once.
+        self.is_stale |= columns.unit(at).is_some() || columns.is_unread(at);
+        if self.is_stale {
+            return;
+        }
         self.open_calls.extend(OpenCall::of(columns, row));
         if columns.kinds()[at] != Kind::Tool {
             return;

@@ -1,6 +1,6 @@
 //! The kernel on small sets; the properties over many are in the Python suite.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use pycontext_core::Broken;
 use pycontext_core::columns::{Columns, Rare, Row};
@@ -53,7 +53,8 @@ fn answer_to(call: &str) -> Rare<String> {
     Rare {
         references: vec![call.to_owned()],
         unit: None,
-        provider: Provider::read([("openai.tool_call_id", "\"c\"")].into_iter()),
+        provider: Provider::read([("openai.tool_call_id", "\"c\"")].into_iter())
+            .map(|provider| OnceLock::from(Box::new(provider))),
     }
 }
 
@@ -63,7 +64,8 @@ fn calls(n: usize) -> Rare<String> {
     Rare {
         references: vec![],
         unit: None,
-        provider: Provider::read([("openai.tool_calls", json.as_str())].into_iter()),
+        provider: Provider::read([("openai.tool_calls", json.as_str())].into_iter())
+            .map(|provider| OnceLock::from(Box::new(provider))),
     }
 }
 

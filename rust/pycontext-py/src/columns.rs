@@ -13,6 +13,7 @@ use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyList, PyTuple};
 
@@ -21,11 +22,11 @@ use crate::block::{Fields, RawFields, placed, read};
 use crate::count;
 use crate::error::{fenced, raise, refuse};
 use crate::field::{self, backed};
+use crate::rows::Rows;
 use crate::selection::Selection;
 use crate::state::State;
 use crate::table::{Table, fields, is_same};
 use crate::text::Text;
-use crate::wire::Rows;
 
 /// Blocks from which it pays to let other threads run.
 pub const DETACH_BLOCKS: usize = 500;
@@ -337,7 +338,7 @@ impl Columns {
     /// Rows of what a selection dropped and is there still, and the copies that take the place of duplicates.
     ///
     /// A block is there still when one of its id, type and timestamp is; a duplicate falls only while its copy is there.
-    fn fallen(&self, py: Python<'_>, selection: &Selection) -> (Vec<usize>, HashMap<Text, Text>) {
+    fn fallen(&self, py: Python<'_>, selection: &Selection) -> (Vec<usize>, HashMap<String, Text>) {
         selection.fallen(&self.table(py))
     }
 
@@ -355,8 +356,8 @@ impl Columns {
     }
 
     /// Let references name other blocks: ids to the ids that take their place.
-    fn rename_references(&self, py: Python<'_>, names: HashMap<Text, Text>) -> PyResult<()> {
-        self.open(py)?.change().rename_references(&names);
+    fn rename_references(&self, py: Python<'_>, names: HashMap<PyBackedStr, Text>) -> PyResult<()> {
+        self.open(py)?.change().rename_references(|id| names.get(id).cloned());
         Ok(())
     }
 

@@ -10,12 +10,14 @@ mod columns;
 mod cost;
 mod count;
 mod error;
+mod escape;
 mod field;
 mod hash;
 mod json;
 mod policy;
 mod prune;
-mod render;
+
+mod rows;
 mod selection;
 mod state;
 mod table;
@@ -40,6 +42,8 @@ mod _core {
     #[pymodule_export]
     use super::count::{count_tokens, count_tokens_batch, vocabulary};
     #[pymodule_export]
+    use super::escape::{escape, unescape};
+    #[pymodule_export]
     use super::hash::{block_hashes, content_hash};
     #[pymodule_export]
     use super::json::json_depth;
@@ -48,12 +52,12 @@ mod _core {
     #[pymodule_export]
     use super::prune::prune;
     #[pymodule_export]
-    use super::render::{escape, unescape};
+    use super::rows::Rows;
     #[pymodule_export]
     use super::selection::Selection;
     #[pymodule_export]
     use super::wire::{
-        Rows, check_sizes, close_envelope, compress, decode, decode_delta, decompress, encode,
+        check_sizes, close_envelope, compress, decode, decode_delta, decompress, encode,
         encode_delta, open_envelope, write_envelope,
     };
 

@@ -53,7 +53,7 @@ impl Selection {
 
     /// Rows of `table`, which is that of a later moment, that hold what fell; ids of duplicates among them, with the
     /// ids of their copies.
-    pub fn fallen(&self, table: &Table) -> (Vec<usize>, HashMap<Text, Text>) {
+    pub fn fallen(&self, table: &Table) -> (Vec<usize>, HashMap<String, Text>) {
         let (then, now) = (&self.table, &table);
         let still = |row: usize| {
             let found = now.find(&then.ids()[row])?;
@@ -73,7 +73,7 @@ impl Selection {
                 }
                 // Also where somebody else has removed it.
                 if found.is_some() || now.find(&ids[row]).is_none() {
-                    copies.insert(ids[row].clone(), ids[copy as usize].clone());
+                    copies.insert(ids[row].to_string(), ids[copy as usize].clone());
                 }
             }
             rows.extend(found);
@@ -156,9 +156,9 @@ impl Selection {
     }
 
     /// Ids of duplicates that fell while the copy stays, and the id of that copy.
-    fn copies(&self) -> HashMap<Text, Text> {
+    fn copies(&self) -> HashMap<String, Text> {
         let ids = self.table.ids();
-        let named = |(row, copy): (usize, usize)| (ids[row].clone(), ids[copy].clone());
+        let named = |(row, copy): (usize, usize)| (ids[row].to_string(), ids[copy].clone());
         self.chosen.copies().map(named).collect()
     }
 

@@ -1,8 +1,5 @@
 //! Packages as bytes.
 
-use std::sync::{Mutex, PoisonError};
-
-use pycontext_core::columns::Row;
 use pycontext_core::error::Fault;
 use pycontext_core::limits;
 use pycontext_core::wire::envelope::{self, Envelope, Flags};
@@ -13,7 +10,7 @@ use pyo3::types::PyBytes;
 
 use crate::columns::Columns;
 use crate::error::{raise, refuse};
-use crate::text::Text;
+use crate::rows::Rows;
 
 /// The limits of the package `pycontext`.
 #[derive(Debug, FromPyObject)]
@@ -128,46 +125,32 @@ pub fn encode<'py>(
     let (total_tokens, context_saturation, type_distribution) = metrics;
     let metrics = package::Metrics { total_tokens, context_saturation, type_distribution };
     let (header, limits, table) = (header.core(), limits.core(), columns.table(py));
-    let encoded = py.detach(|| {
-        let write =
-            |out: &mut Vec<u8>| package::encode(out, &header, Some(&metrics), &table, &limits);
-        if let Some(compress) = compress {
-            return envelope::seal(compress, &limits, write);
+    let refused = |fault| refuse(py, fault);
+    let measured = py.detach(|| package::Encoder::new(&header, &metrics, &table, &limits));
+    let encoder = measured.map_err(refused)?;
+    match compress {
+        // Written right to where Python has it: these are the most bytes that anybody moves here.
+        None => PyBytes::new_with(py, encoder.len(), |bytes| {
+            py.detach(|| encoder.write(bytes));
+            Ok(())
+        }),
+        Some(false) => PyBytes::new_with(py, envelope::plain_len(encoder.len()), |bytes| {
+            let written = py.detach(|| envelope::write_plain(bytes, |body| encoder.write(body)));
+            written.map_err(refused)
+        }),
+        Some(true) => {
+            let sealed = py.detach(|| {
+                let mut body = vec![0; encoder.len()];
+                encoder.write(&mut body);
+                let small = envelope::compress(&body)?;
+                let flags = Flags { zstd: small.is_some(), ..Flags::default() };
+                let sent = small.as_deref().unwrap_or(&body);
+                let mut out = envelope::unsigned(flags, body.len(), sent, &[])?;
+                envelope::close(&mut out, &[]);
+                Ok(out)
+            });
+            sealed.map(|bytes| PyBytes::new(py, &bytes)).map_err(refused)
         }
-        let mut out = Vec::new();
-        write(&mut out).map(|()| out)
-    });
-    encoded.map(|bytes| PyBytes::new(py, &bytes)).map_err(|fault| refuse(py, fault))
-}
-
-/// Blocks that were read and wait for a set.
-#[derive(Debug)]
-#[pyclass(frozen, module = "pycontext._core")]
-pub struct Rows {
-    rows: Mutex<Vec<(Row<Text>, Option<u32>)>>,
-}
-
-impl Rows {
-    /// The blocks, which are gone then, with their tokens; `None` where nobody counted, or nobody is to be believed.
-    pub fn take(&self, recount: bool) -> Vec<(Row<Text>, Option<u32>)> {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rows = std::mem::take(&mut *rows);
-        if recount {
-            for (_, tokens) in &mut rows {
-                *tokens = None;
-            }
-        }
-        rows
-    }
-}
-
-#[pymethods]
-impl Rows {
-    /// Texts that have to be counted, in order; all of them where no count is to be believed.
-    fn uncounted(&self, recount: bool) -> Vec<String> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = rows.iter().filter(|(_, tokens)| recount || tokens.is_none());
-        asked.map(|(row, _)| row.content.to_string()).collect()
     }
 }
 
@@ -196,7 +179,7 @@ pub fn decode(
         package::decode(&body.map_err(of_package)?, &limits)
     });
     let package = decoded.map_err(|error| raise(py, &error))?;
-    Ok((Header::of(package.header), Rows { rows: Mutex::new(package.rows) }))
+    Ok((Header::of(package.header), Rows::of(package.rows)))
 }
 
 /// What was done to a body, its bytes before that, body, claims, signature, and how many bytes the signature is over.
@@ -291,7 +274,10 @@ type Delta<'py> = (Bound<'py, PyBytes>, Vec<u8>, Vec<u8>, Vec<Run>);
 /// The package, the hashes of base and result, and the runs of a delta.
 #[pyfunction]
 pub fn decode_delta<'py>(py: Python<'py>, data: &[u8], limits: Limits) -> PyResult<Delta<'py>> {
-    let decoded = limits.core().package_bytes(data.len()).and_then(|()| delta::Delta::decode(data));
+    let decoded = limits
+        .core()
+        .package_bytes(data.len())
+        .and_then(|()| delta::Delta::decode(data).map_err(|fault| *fault));
     let (delta, place) = decoded.map_err(|fault| refuse(py, fault))?;
     let package = PyBytes::new(py, &data[place]);
     let runs = delta.runs.into_iter().map(|run| (run.start, run.count)).collect();

@@ -1,15 +1,13 @@
 //! The message `ContextBlock`.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use crate::columns::{Columns, Extra, Rare, Row};
+use crate::columns::{Columns, Extra, Rare, Row, UNIT};
 use crate::error::Fault;
 use crate::kind::Kind;
-use crate::limits::Limits;
-use crate::slice::Slice;
+use crate::limits::{Limits, is_provider};
 use crate::wire::proto::{
-    Field, Reader, bytes_len, entry_len, nested_len, number_len, put_bytes, put_entry, put_f32,
+    Out, Read, Reader, bytes_len, entry_len, nested_len, number_len, put_bytes, put_entry, put_f32,
     put_f64, put_nested, put_number, put_present, varint_len,
 };
 
@@ -53,7 +51,7 @@ pub fn len<T: AsRef<str>>(columns: &Columns<T>, row: usize) -> usize {
 }
 
 /// Appends a row as a message.
-pub fn put<T: AsRef<str>>(out: &mut Vec<u8>, columns: &Columns<T>, row: usize) {
+pub fn put<T: AsRef<str>>(out: &mut Out<'_>, columns: &Columns<T>, row: usize) {
     let score = Score::of(columns.scores()[row]);
     put_bytes(out, ID, columns.ids()[row].as_ref().as_bytes());
     put_number(out, TIMESTAMP, columns.timestamps()[row].unsigned_abs());
@@ -68,18 +66,19 @@ pub fn put<T: AsRef<str>>(out: &mut Vec<u8>, columns: &Columns<T>, row: usize) {
     put_present(out, TOKENS, columns.tokens()[row].into());
     for reference in columns.references(row) {
         put_nested(out, REFERENCES, reference.as_ref().len());
-        out.extend_from_slice(reference.as_ref().as_bytes());
+        out.put(reference.as_ref().as_bytes());
     }
     if let Some(exact) = score.exact {
         put_f64(out, EXACT_SCORE, exact);
     }
     if let Some(extra) = extra {
         put_bytes(out, ORIGIN, extra.origin.as_ref().map_or("", AsRef::as_ref).as_bytes());
-        out.extend_from_slice(&extra.unknown);
+        out.put(&extra.unknown);
     }
 }
 
 /// A score as two fields: the article's has 32 bits.
+#[derive(Debug, Default)]
 struct Score {
     rounded: f32,
     /// What 32 bits cannot hold.
@@ -103,91 +102,90 @@ impl Score {
     }
 }
 
-/// A block as it was read, checked, its texts still in the data.
-#[derive(Debug)]
-pub struct Block<'a> {
-    /// Its fields; `tokens` are 0.
-    pub row: Row<&'a str>,
-    /// Tokens that the sender counted, if any.
-    pub tokens: Option<u32>,
-}
+/// The id of a block, where that was read, and what is wrong with it.
+pub type Refused<'a> = (Option<&'a str>, Fault);
 
-impl<'a> Block<'a> {
-    /// Reads a block, or says what is wrong with it and its id, where that was read.
-    pub fn read(reader: Reader<'a>, limits: &Limits) -> Result<Self, (Option<&'a str>, Fault)> {
-        let mut fields = Fields::default();
-        let read = limits
-            .message(reader.len())
-            .and_then(|()| fields.read(reader, limits))
-            .and_then(|()| fields.check(limits));
-        read.map_err(|fault| (Some(fields.id).filter(|_| fault.field != "id"), fault))?;
-        let rare = Rare::of(fields.references, &fields.metadata);
-        let row = Row {
-            id: fields.id,
-            content: fields.content,
-            kind: fields.kind,
-            score: fields.score.value(),
-            timestamp: fields.timestamp,
-            tokens: 0,
-            rare,
-            extra: Extra::of(fields.metadata, fields.origin, fields.unknown.into()),
-        };
-        Ok(Self { row, tokens: fields.tokens })
-    }
-}
-
-struct Fields<'a> {
+/// The fields of a block as they are read; used for one after the other, so that its lists are made once.
+#[derive(Debug, Default)]
+pub struct Fields<'a> {
     id: &'a str,
     timestamp: i64,
     content: &'a str,
     score: Score,
     metadata: Vec<(&'a str, &'a str)>,
-    kind: Kind,
+    kind: Option<Kind>,
     tokens: Option<u32>,
     references: Vec<&'a str>,
     origin: Option<&'a str>,
     unknown: Vec<u8>,
 }
 
-impl Default for Fields<'_> {
-    /// What proto3 says of fields that are not there.
-    fn default() -> Self {
-        Self {
-            id: "",
-            timestamp: 0,
-            content: "",
-            score: Score { rounded: 0.0, exact: None },
-            metadata: Vec::new(),
-            kind: Kind::System,
-            tokens: None,
-            references: Vec::new(),
-            origin: None,
-            unknown: Vec::new(),
-        }
-    }
-}
-
 impl<'a> Fields<'a> {
-    fn read(&mut self, mut reader: Reader<'a>, limits: &Limits) -> Result<(), Fault> {
-        while let Some(field) = reader.next()? {
-            match u8::try_from(field.number).unwrap_or(0) {
-                ID => self.id = field.text("id")?,
+    /// Reads a block, checked, its texts as `text` makes them, and the tokens that the sender counted, if any.
+    pub fn row<T>(
+        &mut self,
+        reader: Reader<'a>,
+        limits: &Limits,
+        mut text: impl FnMut(&'a str) -> T,
+    ) -> Result<(Row<T>, Option<u32>), Refused<'a>> {
+        self.clear();
+        let read = limits
+            .message(reader.len())
+            .and_then(|()| self.read(reader, limits).map_err(|fault| *fault))
+            .and_then(|()| self.check(limits));
+        read.map_err(|fault| (Some(self.id).filter(|_| fault.field != "id"), fault))?;
+        let unit = self.metadata.iter().find(|(key, _)| *key == UNIT);
+        let unit = unit.map(|(_, name)| text(name));
+        let has_provider = self.metadata.iter().any(|(key, _)| is_provider(key));
+        let references = self.references.iter().map(|id| text(id)).collect();
+        let metadata = self.metadata.iter().map(|(key, value)| (text(key), text(value)));
+        let metadata = metadata.collect();
+        let row = Row {
+            id: text(self.id),
+            content: text(self.content),
+            // As proto3 has it: what nobody wrote is 0.
+            kind: self.kind.unwrap_or(Kind::System),
+            score: self.score.value(),
+            timestamp: self.timestamp,
+            tokens: 0,
+            rare: Rare::unread(references, unit, has_provider),
+            extra: Extra::of(metadata, self.origin.map(text), self.unknown.as_slice().into()),
+        };
+        Ok((row, self.tokens))
+    }
+
+    fn clear(&mut self) {
+        let (mut metadata, mut references, mut unknown) = (
+            std::mem::take(&mut self.metadata),
+            std::mem::take(&mut self.references),
+            std::mem::take(&mut self.unknown),
+        );
+        metadata.clear();
+        references.clear();
+        unknown.clear();
+        *self = Self { metadata, references, unknown, ..Self::default() };
+    }
+
+    fn read(&mut self, mut reader: Reader<'a>, limits: &Limits) -> Read<()> {
+        while let Some(tag) = reader.tag()? {
+            match u8::try_from(tag.number()).unwrap_or(0) {
+                ID => self.id = reader.text(tag, "id")?,
                 TIMESTAMP => {
                     let most = i64::MAX.unsigned_abs();
-                    self.timestamp = field.number("timestamp", most)?.cast_signed();
+                    self.timestamp = reader.number(tag, "timestamp", most)?.cast_signed();
                 }
-                CONTENT => self.content = field.text("content")?,
-                SCORE => self.score.rounded = field.f32("relevance_score")?,
-                METADATA => self.metadata.push(entry(&field)?),
-                TYPE => self.kind = kind(&field)?,
-                TOKENS => self.tokens = Some(field.u32("token_count")?),
+                CONTENT => self.content = reader.text(tag, "content")?,
+                SCORE => self.score.rounded = reader.f32(tag, "relevance_score")?,
+                METADATA => self.metadata.push(entry(reader.message(tag, "metadata")?)?),
+                TYPE => self.kind = Some(kind(reader.number(tag, "type", u64::MAX)?)?),
+                TOKENS => self.tokens = Some(reader.u32(tag, "token_count")?),
                 REFERENCES => {
-                    self.references.push(field.text("references")?);
-                    limits.references(self.references.len())?;
+                    self.references.push(reader.text(tag, "references")?);
+                    limits.references(self.references.len()).map_err(Box::new)?;
                 }
-                EXACT_SCORE => self.score.exact = Some(field.f64("relevance_score")?),
-                ORIGIN => self.origin = Some(field.text("origin")?).filter(|o| !o.is_empty()),
-                _ => self.unknown.extend_from_slice(field.raw),
+                EXACT_SCORE => self.score.exact = Some(reader.f64(tag, "relevance_score")?),
+                ORIGIN => self.origin = Some(reader.text(tag, "origin")?).filter(|o| !o.is_empty()),
+                _ => self.unknown.extend_from_slice(reader.skip(tag)?),
             }
         }
         keep_last(&mut self.metadata);
@@ -209,23 +207,22 @@ impl<'a> Fields<'a> {
     }
 }
 
-fn kind(field: &Field<'_>) -> Result<Kind, Fault> {
-    let number = field.number("type", u64::MAX)?;
+fn kind(number: u64) -> Read<Kind> {
     let found = usize::try_from(number).ok().and_then(|at| Kind::ALL.get(at).copied());
     found.ok_or_else(|| {
         let names = Kind::ALL.map(|kind| format!("{} {}", kind as u8, kind.name()));
-        Fault::new("type", &number.to_string(), format!("is not one of {}", names.join(", ")))
+        let rule = format!("is not one of {}", names.join(", "));
+        Box::new(Fault::new("type", &number.to_string(), rule))
     })
 }
 
-fn entry<'a>(field: &Field<'a>) -> Result<(&'a str, &'a str), Fault> {
-    let mut reader = field.message("metadata")?;
+fn entry(mut reader: Reader<'_>) -> Read<(&str, &str)> {
     let (mut key, mut value) = ("", "");
-    while let Some(field) = reader.next()? {
-        match field.number {
-            1 => key = field.text("metadata key")?,
-            2 => value = field.text("metadata")?,
-            _ => {}
+    while let Some(tag) = reader.tag()? {
+        match tag.number() {
+            1 => key = reader.text(tag, "metadata key")?,
+            2 => value = reader.text(tag, "metadata")?,
+            _ => drop(reader.skip(tag)?),
         }
     }
     Ok((key, value))
@@ -245,28 +242,4 @@ fn keep_last(entries: &mut Vec<(&str, &str)>) {
         entries.retain(|(key, _)| seen.insert(*key));
         entries.reverse();
     }
-}
-
-/// Blocks whose texts are no longer in the data but in one text of their own.
-pub fn settle<T: From<Slice> + AsRef<str>>(
-    blocks: Vec<Block<'_>>,
-    capacity: usize,
-) -> Vec<(Row<T>, Option<u32>)> {
-    let mut arena = String::with_capacity(capacity);
-    let rows: Vec<_> = blocks
-        .into_iter()
-        .map(|block| {
-            let place = |text: &str| {
-                let start = arena.len();
-                arena.push_str(text);
-                start..arena.len()
-            };
-            (block.row.map(place), block.tokens)
-        })
-        .collect();
-    let arena = Arc::new(arena);
-    let piece = |range: std::ops::Range<usize>| {
-        T::from(Slice::of(&arena, range.start, range.end).unwrap_or_default())
-    };
-    rows.into_iter().map(|(row, tokens)| (row.map(piece), tokens)).collect()
 }

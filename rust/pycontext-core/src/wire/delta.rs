@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::Fault;
 use crate::wire::package::hash;
 use crate::wire::proto::{
-    Reader, bytes_len, nested_len, number_len, put_bytes, put_nested, put_number,
+    Out, Read, Reader, bytes_len, nested_len, number_len, put_bytes, put_nested, put_number,
 };
 
 // The numbers of the schema.
@@ -40,43 +40,43 @@ impl Delta {
     pub fn encode(&self, package: &[u8]) -> Vec<u8> {
         let runs: usize = self.runs.iter().map(|run| nested_len(run.len())).sum();
         let hashes = bytes_len(self.base_hash.len()) + bytes_len(self.content_hash.len());
-        let mut out = Vec::with_capacity(nested_len(package.len()) + hashes + runs);
-        put_nested(&mut out, PACKAGE, package.len());
-        out.extend_from_slice(package);
-        put_bytes(&mut out, BASE_HASH, &self.base_hash);
-        put_bytes(&mut out, CONTENT_HASH, &self.content_hash);
+        let mut bytes = vec![0; nested_len(package.len()) + hashes + runs];
+        let out = &mut Out::new(&mut bytes);
+        put_nested(out, PACKAGE, package.len());
+        out.put(package);
+        put_bytes(out, BASE_HASH, &self.base_hash);
+        put_bytes(out, CONTENT_HASH, &self.content_hash);
         for run in &self.runs {
-            put_nested(&mut out, RUNS, run.len());
-            put_number(&mut out, 1, run.from());
-            put_number(&mut out, 2, run.count.into());
+            put_nested(out, RUNS, run.len());
+            put_number(out, 1, run.from());
+            put_number(out, 2, run.count.into());
         }
-        out
+        bytes
     }
 
     /// Reads the message, and where in it the package is.
     ///
     /// # Errors
     /// The bytes are no such message.
-    pub fn decode(bytes: &[u8]) -> Result<(Self, Range<usize>), Fault> {
+    pub fn decode(bytes: &[u8]) -> Result<(Self, Range<usize>), Box<Fault>> {
         let mut delta = Self::default();
         let mut package = 0..0;
         let mut reader = Reader::new(bytes, 0);
-        while let Some(field) = reader.next()? {
-            match u8::try_from(field.number).unwrap_or(0) {
+        while let Some(tag) = reader.tag()? {
+            match u8::try_from(tag.number()).unwrap_or(0) {
                 PACKAGE => {
-                    let (inner, at) = field.bytes("package")?;
-                    package = at..at + inner.len();
+                    package = reader.message(tag, "package")?.place();
                 }
-                BASE_HASH => delta.base_hash = hash(&field, "base_hash")?,
-                CONTENT_HASH => delta.content_hash = hash(&field, "content_hash")?,
-                RUNS => delta.runs.push(Run::read(field.message("runs")?)?),
-                _ => {}
+                BASE_HASH => delta.base_hash = hash(&mut reader, tag, "base_hash")?,
+                CONTENT_HASH => delta.content_hash = hash(&mut reader, tag, "content_hash")?,
+                RUNS => delta.runs.push(Run::read(reader.message(tag, "runs")?)?),
+                _ => drop(reader.skip(tag)?),
             }
         }
         for (name, hash) in [("base_hash", &delta.base_hash), ("content_hash", &delta.content_hash)]
         {
             if hash.is_empty() {
-                return Err(Fault::new(name, "", "is missing"));
+                return Err(Box::new(Fault::new(name, "", "is missing")));
             }
         }
         Ok((delta, package))
@@ -93,13 +93,13 @@ impl Run {
         number_len(self.from()) + number_len(self.count.into())
     }
 
-    fn read(mut reader: Reader<'_>) -> Result<Self, Fault> {
+    fn read(mut reader: Reader<'_>) -> Read<Self> {
         let mut run = Self { start: None, count: 0 };
-        while let Some(field) = reader.next()? {
-            match field.number {
-                1 => run.start = field.u32("runs.from")?.checked_sub(1),
-                2 => run.count = field.u32("runs.count")?,
-                _ => {}
+        while let Some(tag) = reader.tag()? {
+            match tag.number() {
+                1 => run.start = reader.u32(tag, "runs.from")?.checked_sub(1),
+                2 => run.count = reader.u32(tag, "runs.count")?,
+                _ => drop(reader.skip(tag)?),
             }
         }
         Ok(run)

@@ -120,29 +120,24 @@ impl<'a> Envelope<'a> {
     }
 }
 
-/// An envelope around what `write` appends, neither encrypted nor signed.
+/// Bytes of an envelope around a body of so many, neither compressed, encrypted nor signed.
+#[must_use]
+pub fn plain_len(body: usize) -> usize {
+    HEADER + body + CHECKSUM
+}
+
+/// Writes such an envelope, to a place of just its size, around what `write` writes.
 ///
 /// # Errors
-/// Those of `write`; or the body is larger than `limits` take.
-pub fn seal(
-    compress: bool,
-    limits: &Limits,
-    write: impl FnOnce(&mut Vec<u8>) -> Result<(), Fault>,
-) -> Result<Vec<u8>, Fault> {
-    let mut out = vec![0; HEADER];
-    write(&mut out)?;
-    let uncompressed = out.len() - HEADER;
-    limits.package_bytes(uncompressed)?;
-    let mut flags = Flags::default();
-    if compress && let Some(small) = self::compress(&out[HEADER..])? {
-        flags.zstd = true;
-        out.truncate(HEADER);
-        out.extend_from_slice(&small);
-    }
-    let body = out.len() - HEADER;
-    out[..HEADER].copy_from_slice(&header(flags, uncompressed, body, 0)?);
-    close(&mut out, &[]);
-    Ok(out)
+/// The body is larger than its length can say.
+pub fn write_plain(bytes: &mut [u8], write: impl FnOnce(&mut [u8])) -> Result<(), Fault> {
+    let body = bytes.len() - HEADER - CHECKSUM;
+    let end = HEADER + body;
+    bytes[..HEADER].copy_from_slice(&header(Flags::default(), body, body, 0)?);
+    write(&mut bytes[HEADER..end]);
+    let checksum = crc32fast::hash(&bytes[..end]);
+    bytes[end..].copy_from_slice(&checksum.to_le_bytes());
+    Ok(())
 }
 
 /// Header, body and claims: what a signature is over.

@@ -3,10 +3,11 @@
 use crate::columns::{Columns, Row};
 use crate::error::{Error, Fault};
 use crate::limits::{Limits, within};
-use crate::slice::Slice;
-use crate::wire::block::{self, Block};
+use crate::slice::{Pieces, Slice};
+use crate::wire::block::{self, Fields};
 use crate::wire::proto::{
-    Field, Reader, bytes_len, nested_len, number_len, put_bytes, put_f32, put_nested, put_number,
+    Out, Read, Reader, Tag, bytes_len, nested_len, number_len, put_bytes, put_f32, put_nested,
+    put_number,
 };
 
 /// Bytes of a content hash.
@@ -75,36 +76,61 @@ pub struct Metrics {
     pub type_distribution: Vec<(String, f32)>,
 }
 
-/// Writes a package behind what `out` holds.
-///
-/// # Errors
-/// More blocks or bytes than a reader takes; nothing was written.
-pub fn encode<T: AsRef<str>>(
-    out: &mut Vec<u8>,
-    header: &Header,
-    metrics: Option<&Metrics>,
-    columns: &Columns<T>,
-    limits: &Limits,
-) -> Result<(), Fault> {
-    limits.package_blocks(columns.len())?;
-    let lens: Vec<usize> = (0..columns.len()).map(|row| block::len(columns, row)).collect();
-    let blocks: usize = lens.iter().map(|len| nested_len(*len)).sum();
-    let len = blocks + header.len() + metrics.map_or(0, |metrics| nested_len(metrics.len()));
-    limits.package_bytes(len)?;
-    // What comes behind it as well, so that nothing is ever moved.
-    out.reserve(len + 64);
-    put_bytes(out, SESSION_ID, header.session_id.as_bytes());
-    put_bytes(out, AGENT_ID, header.agent_id.as_bytes());
-    for (row, len) in lens.into_iter().enumerate() {
-        put_nested(out, BLOCKS, len);
-        block::put(out, columns, row);
+/// A package, measured and ready to be written.
+#[derive(Debug)]
+pub struct Encoder<'a, T> {
+    header: &'a Header,
+    metrics: &'a Metrics,
+    columns: &'a Columns<T>,
+    /// Bytes of every block.
+    lens: Vec<usize>,
+    len: usize,
+}
+
+impl<'a, T: AsRef<str>> Encoder<'a, T> {
+    /// Measures a package.
+    ///
+    /// # Errors
+    /// More blocks or bytes than a reader takes.
+    pub fn new(
+        header: &'a Header,
+        metrics: &'a Metrics,
+        columns: &'a Columns<T>,
+        limits: &Limits,
+    ) -> Result<Self, Fault> {
+        limits.package_blocks(columns.len())?;
+        let lens: Vec<usize> = (0..columns.len()).map(|row| block::len(columns, row)).collect();
+        let blocks: usize = lens.iter().map(|len| nested_len(*len)).sum();
+        let len = blocks + header.len() + nested_len(metrics.len());
+        limits.package_bytes(len)?;
+        Ok(Self { header, metrics, columns, lens, len })
     }
-    if let Some(metrics) = metrics {
-        put_nested(out, METRICS, metrics.len());
-        metrics.put(out);
+
+    /// Bytes of the message.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
     }
-    header.put_rest(out);
-    Ok(())
+
+    /// Whether the message has no bytes, which none has.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Writes the message to a place of just its size.
+    pub fn write(&self, bytes: &mut [u8]) {
+        let out = &mut Out::new(bytes);
+        put_bytes(out, SESSION_ID, self.header.session_id.as_bytes());
+        put_bytes(out, AGENT_ID, self.header.agent_id.as_bytes());
+        for (row, len) in self.lens.iter().enumerate() {
+            put_nested(out, BLOCKS, *len);
+            block::put(out, self.columns, row);
+        }
+        put_nested(out, METRICS, self.metrics.len());
+        self.metrics.put(out);
+        self.header.put_rest(out);
+    }
 }
 
 /// A package as it was read.
@@ -120,37 +146,47 @@ pub struct Package<T> {
 ///
 /// # Errors
 /// The bytes are no such message, or a value is outside `limits`; the number of blocks is compared before any is read.
-pub fn decode<T: From<Slice> + AsRef<str>>(
-    bytes: &[u8],
-    limits: &Limits,
-) -> Result<Package<T>, Error> {
+pub fn decode<T: From<Slice>>(bytes: &[u8], limits: &Limits) -> Result<Package<T>, Error> {
     let of_package = |fault: Fault| fault.at(None, None);
+    let unboxed = |fault: Box<Fault>| fault.at(None, None);
     if bytes.is_empty() {
         return Err(of_package(Fault::new("protobuf", "", "is empty")));
     }
     limits.package_bytes(bytes.len()).map_err(of_package)?;
+    let (header, count) = outline(bytes, limits).map_err(unboxed)?;
+    limits.package_blocks(count).map_err(of_package)?;
+    let mut rows = Vec::with_capacity(count);
+    let mut pieces = Pieces::with_capacity(bytes.len());
+    let mut fields = Fields::default();
+    let mut reader = Reader::new(bytes, 0);
+    while let Some(tag) = reader.tag().map_err(unboxed)? {
+        if tag.number() != u64::from(BLOCKS) {
+            reader.skip(tag).map_err(unboxed)?;
+            continue;
+        }
+        let at = Some(rows.len());
+        let message = reader.message(tag, "blocks").map_err(|fault| fault.at(at, None))?;
+        let block = fields.row(message, limits, |text| T::from(pieces.push(text)));
+        rows.push(block.map_err(|(id, fault)| fault.at(at, id.filter(|id| !id.is_empty())))?);
+    }
+    pieces.finish();
+    Ok(Package { header, rows })
+}
+
+/// All of a package but its blocks, and how many there are.
+fn outline(bytes: &[u8], limits: &Limits) -> Read<(Header, usize)> {
     let mut header = Header::default();
     let mut count = 0;
     let mut reader = Reader::new(bytes, 0);
-    while let Some(field) = reader.next().map_err(of_package)? {
-        if field.number == u32::from(BLOCKS) {
+    while let Some(tag) = reader.tag()? {
+        if tag.number() == u64::from(BLOCKS) {
+            reader.skip(tag)?;
             count += 1;
         } else {
-            header.take(&field, limits).map_err(of_package)?;
+            header.take(tag, &mut reader, limits)?;
         }
     }
-    limits.package_blocks(count).map_err(of_package)?;
-    let mut blocks = Vec::with_capacity(count);
-    let mut reader = Reader::new(bytes, 0);
-    while let Some(field) = reader.next().map_err(of_package)? {
-        if field.number == u32::from(BLOCKS) {
-            let at = Some(blocks.len());
-            let message = field.message("blocks").map_err(|fault| fault.at(at, None))?;
-            let block = Block::read(message, limits);
-            blocks.push(block.map_err(|(id, fault)| fault.at(at, id.filter(|id| !id.is_empty())))?);
-        }
-    }
-    Ok(Package { header, rows: block::settle(blocks, bytes.len()) })
+    Ok((header, count))
 }
 
 impl Header {
@@ -165,7 +201,7 @@ impl Header {
     }
 
     /// Appends what comes behind the blocks.
-    fn put_rest(&self, out: &mut Vec<u8>) {
+    fn put_rest(&self, out: &mut Out<'_>) {
         put_number(out, VERSION, self.version.into());
         put_bytes(out, TRACE_ID, self.trace_id.as_bytes());
         put_bytes(out, COUNTER, self.counter.as_bytes());
@@ -178,29 +214,31 @@ impl Header {
         }
         put_number(out, HOPS, self.hops.into());
         put_number(out, EPOCH, self.epoch.into());
-        out.extend_from_slice(&self.unknown);
+        out.put(&self.unknown);
     }
 
-    fn take(&mut self, field: &Field<'_>, limits: &Limits) -> Result<(), Fault> {
-        match u8::try_from(field.number).unwrap_or(0) {
-            SESSION_ID => self.session_id = field.text("session_id")?.into(),
-            AGENT_ID => self.agent_id = field.text("agent_id")?.into(),
+    fn take(&mut self, tag: Tag, reader: &mut Reader<'_>, limits: &Limits) -> Read<()> {
+        match u8::try_from(tag.number()).unwrap_or(0) {
+            SESSION_ID => self.session_id = reader.text(tag, "session_id")?.into(),
+            AGENT_ID => self.agent_id = reader.text(tag, "agent_id")?.into(),
             // Measured anew from the blocks.
-            METRICS => field.bytes("metrics").map(|_| ())?,
-            VERSION => self.version = field.u32("version")?,
-            TRACE_ID => self.trace_id = field.text("trace_id")?.into(),
-            COUNTER => self.counter = field.text("counter")?.into(),
-            OPERATION_ID => self.operation_id = field.text("operation_id")?.into(),
+            METRICS => drop(reader.bytes(tag, "metrics")?),
+            VERSION => self.version = reader.u32(tag, "version")?,
+            TRACE_ID => self.trace_id = reader.text(tag, "trace_id")?.into(),
+            COUNTER => self.counter = reader.text(tag, "counter")?.into(),
+            OPERATION_ID => self.operation_id = reader.text(tag, "operation_id")?.into(),
             PARENTS => {
-                self.parents.push(Parent::read(field.message("parents")?)?);
-                within("parents", "are", self.parents.len(), "packages", MOST_PARENTS)?;
+                self.parents.push(Parent::read(reader.message(tag, "parents")?)?);
+                within("parents", "are", self.parents.len(), "packages", MOST_PARENTS)
+                    .map_err(Box::new)?;
             }
-            HOPS => self.hops = field.u32("hops")?,
-            EPOCH => self.epoch = field.u32("epoch")?,
+            HOPS => self.hops = reader.u32(tag, "hops")?,
+            EPOCH => self.epoch = reader.u32(tag, "epoch")?,
             _ => {
-                self.unknown.extend_from_slice(field.raw);
+                self.unknown.extend_from_slice(reader.skip(tag)?);
                 let limit = limits.metadata_bytes;
-                within("unknown fields", "are", self.unknown.len(), "bytes", limit)?;
+                within("unknown fields", "are", self.unknown.len(), "bytes", limit)
+                    .map_err(Box::new)?;
             }
         }
         Ok(())
@@ -214,14 +252,14 @@ impl Parent {
             + bytes_len(self.content_hash.len())
     }
 
-    fn read(mut reader: Reader<'_>) -> Result<Self, Fault> {
+    fn read(mut reader: Reader<'_>) -> Read<Self> {
         let mut parent = Self::default();
-        while let Some(field) = reader.next()? {
-            match field.number {
-                1 => parent.session_id = field.text("parents.session_id")?.into(),
-                2 => parent.version = field.u32("parents.version")?,
-                3 => parent.content_hash = hash(&field, "parents.content_hash")?,
-                _ => {}
+        while let Some(tag) = reader.tag()? {
+            match tag.number() {
+                1 => parent.session_id = reader.text(tag, "parents.session_id")?.into(),
+                2 => parent.version = reader.u32(tag, "parents.version")?,
+                3 => parent.content_hash = hash(&mut reader, tag, "parents.content_hash")?,
+                _ => drop(reader.skip(tag)?),
             }
         }
         Ok(parent)
@@ -229,12 +267,13 @@ impl Parent {
 }
 
 /// A content hash.
-pub(super) fn hash(field: &Field<'_>, name: &str) -> Result<Vec<u8>, Fault> {
-    let (bytes, _) = field.bytes(name)?;
+pub(super) fn hash(reader: &mut Reader<'_>, tag: Tag, name: &str) -> Read<Vec<u8>> {
+    let bytes = reader.bytes(tag, name)?;
     if bytes.len() == HASH_BYTES {
         Ok(bytes.to_vec())
     } else {
-        Err(Fault::new(name, "", format!("is {} bytes, not {HASH_BYTES}", bytes.len())))
+        let rule = format!("is {} bytes, not {HASH_BYTES}", bytes.len());
+        Err(Box::new(Fault::new(name, "", rule)))
     }
 }
 
@@ -246,7 +285,7 @@ impl Metrics {
             + self.type_distribution.iter().map(share).sum::<usize>()
     }
 
-    fn put(&self, out: &mut Vec<u8>) {
+    fn put(&self, out: &mut Out<'_>) {
         put_number(out, 1, self.total_tokens.into());
         put_f32(out, 2, self.context_saturation);
         for (name, share) in &self.type_distribution {

@@ -1,15 +1,42 @@
 //! The protobuf encoding: varints, tags and lengths.
 
+use std::ops::Range;
+
 use crate::error::Fault;
 
+/// What was read, or what is wrong: in a box, because what is mostly there fits into registers then.
+pub type Read<T> = Result<T, Box<Fault>>;
+
 /// How a value is written.
-const VARINT: u8 = 0;
-const FIXED64: u8 = 1;
-const BYTES: u8 = 2;
-const FIXED32: u8 = 5;
+const VARINT: u64 = 0;
+const FIXED64: u64 = 1;
+const BYTES: u64 = 2;
+const FIXED32: u64 = 5;
 
 /// The largest number that a field can have.
 const MOST_FIELDS: u64 = (1 << 29) - 1;
+
+/// Where a message is written: a place of just its size, so that it is written once and never moved.
+#[derive(Debug)]
+pub struct Out<'a> {
+    bytes: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> Out<'a> {
+    /// Writes from the start of `bytes`.
+    pub fn new(bytes: &'a mut [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
+    /// Appends bytes; what was measured always has room.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        let end = self.at + bytes.len();
+        self.bytes[self.at..end].copy_from_slice(bytes);
+        self.at = end;
+    }
+}
 
 /// Bytes of a varint.
 pub fn varint_len(value: u64) -> usize {
@@ -33,62 +60,62 @@ pub fn number_len(value: u64) -> usize {
 }
 
 /// Appends a varint.
-pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+pub fn put_varint(out: &mut Out<'_>, mut value: u64) {
     while value >= 0x80 {
-        out.push(value.to_le_bytes()[0] | 0x80);
+        out.put(&[value.to_le_bytes()[0] | 0x80]);
         value >>= 7;
     }
-    out.push(value.to_le_bytes()[0]);
+    out.put(&[value.to_le_bytes()[0]]);
 }
 
-fn put_tag(out: &mut Vec<u8>, number: u8, wire: u8) {
+fn put_tag(out: &mut Out<'_>, number: u8, wire: u64) {
     debug_assert!(number < 16, "a tag of one byte");
-    out.push(number << 3 | wire);
+    out.put(&[number << 3 | wire.to_le_bytes()[0]]);
 }
 
 /// Appends text or bytes, unless there are none.
-pub fn put_bytes(out: &mut Vec<u8>, number: u8, value: &[u8]) {
+pub fn put_bytes(out: &mut Out<'_>, number: u8, value: &[u8]) {
     if !value.is_empty() {
         put_nested(out, number, value.len());
-        out.extend_from_slice(value);
+        out.put(value);
     }
 }
 
 /// Appends the tag and the length of a message that follows.
-pub fn put_nested(out: &mut Vec<u8>, number: u8, len: usize) {
+pub fn put_nested(out: &mut Out<'_>, number: u8, len: usize) {
     put_tag(out, number, BYTES);
     put_varint(out, len as u64);
 }
 
 /// Appends a number, unless it is 0.
-pub fn put_number(out: &mut Vec<u8>, number: u8, value: u64) {
+pub fn put_number(out: &mut Out<'_>, number: u8, value: u64) {
     if value != 0 {
         put_present(out, number, value);
     }
 }
 
 /// Appends a number, also 0.
-pub fn put_present(out: &mut Vec<u8>, number: u8, value: u64) {
+pub fn put_present(out: &mut Out<'_>, number: u8, value: u64) {
     put_tag(out, number, VARINT);
     put_varint(out, value);
 }
 
 /// Appends a float, unless it is 0.
-pub fn put_f32(out: &mut Vec<u8>, number: u8, value: f32) {
+pub fn put_f32(out: &mut Out<'_>, number: u8, value: f32) {
     if value != 0.0 {
         put_tag(out, number, FIXED32);
-        out.extend_from_slice(&value.to_le_bytes());
+        out.put(&value.to_le_bytes());
     }
 }
 
 /// Appends a double.
-pub fn put_f64(out: &mut Vec<u8>, number: u8, value: f64) {
+pub fn put_f64(out: &mut Out<'_>, number: u8, value: f64) {
     put_tag(out, number, FIXED64);
-    out.extend_from_slice(&value.to_le_bytes());
+    out.put(&value.to_le_bytes());
 }
 
 /// Appends an entry of a map from text to text.
-pub fn put_entry(out: &mut Vec<u8>, number: u8, key: &str, value: &str) {
+pub fn put_entry(out: &mut Out<'_>, number: u8, key: &str, value: &str) {
     put_nested(out, number, entry_len(key, value));
     put_bytes(out, 1, key.as_bytes());
     put_bytes(out, 2, value.as_bytes());
@@ -99,31 +126,31 @@ pub fn entry_len(key: &str, value: &str) -> usize {
     bytes_len(key.len()) + bytes_len(value.len())
 }
 
-/// The value of a field.
+/// Number and wire type of a field.
+///
+/// Two words and nothing smaller: narrower fields, written one by one and read as one, made the processor wait for them
+/// as long as all the rest of a block takes.
 #[derive(Debug, Clone, Copy)]
-pub enum Value<'a> {
-    /// Numbers, booleans and enumerations.
-    Varint(u64),
-    /// Doubles.
-    Fixed64(u64),
-    /// Texts, bytes and messages, with the place of the first byte in the data.
-    Bytes(&'a [u8], usize),
-    /// Floats.
-    Fixed32(u32),
+pub struct Tag {
+    tag: u64,
+    /// Where the field begins.
+    start: usize,
 }
 
-/// One field of a message.
-#[derive(Debug, Clone, Copy)]
-pub struct Field<'a> {
-    /// As in the schema.
-    pub number: u32,
-    /// What it holds.
-    pub value: Value<'a>,
-    /// Tag and value as they came.
-    pub raw: &'a [u8],
+impl Tag {
+    /// Number of the field, as in the schema.
+    #[inline]
+    pub fn number(self) -> u64 {
+        self.tag >> 3
+    }
+
+    #[inline]
+    fn wire(self) -> u64 {
+        self.tag & 7
+    }
 }
 
-/// Reads a message field by field.
+/// Reads a message: tag after tag, and behind each the value, or nothing of it.
 #[derive(Debug, Clone)]
 pub struct Reader<'a> {
     bytes: &'a [u8],
@@ -143,48 +170,115 @@ impl<'a> Reader<'a> {
         self.bytes.len()
     }
 
-    /// The next field, `None` at the end.
-    ///
-    /// # Errors
-    /// The bytes are no protobuf message; the place is named.
-    pub fn next(&mut self) -> Result<Option<Field<'a>>, Fault> {
+    /// Where the message is in the data.
+    pub fn place(&self) -> Range<usize> {
+        self.base..self.base + self.bytes.len()
+    }
+
+    /// The next tag, `None` at the end.
+    #[inline]
+    pub fn tag(&mut self) -> Read<Option<Tag>> {
         let start = self.at;
         if start == self.bytes.len() {
             return Ok(None);
         }
         let tag = self.varint()?;
-        let number = tag >> 3;
-        if number == 0 || number > MOST_FIELDS {
-            return Err(self.malformed(start, &format!("has a field of the number {number}")));
+        let tag = Tag { tag, start };
+        match tag.number() {
+            1..=MOST_FIELDS => Ok(Some(tag)),
+            number => Err(self.malformed(start, &format!("has a field of the number {number}"))),
         }
-        let wire = tag.to_le_bytes()[0] & 7;
-        let value = match wire {
-            VARINT => Value::Varint(self.varint()?),
-            FIXED64 => Value::Fixed64(u64::from_le_bytes(self.take()?)),
-            FIXED32 => Value::Fixed32(u32::from_le_bytes(self.take()?)),
-            BYTES => {
-                let len = self.varint()?;
-                let left = self.bytes.len() - self.at;
-                let len = usize::try_from(len).ok().filter(|len| *len <= left);
-                let len = len.ok_or_else(|| self.malformed(start, "ends inside a field"))?;
-                let from = self.at;
-                self.at += len;
-                Value::Bytes(&self.bytes[from..self.at], self.base + from)
-            }
-            _ => return Err(self.malformed(start, &format!("has the wire type {wire}"))),
-        };
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        Ok(Some(Field { number, value, raw: &self.bytes[start..self.at] }))
     }
 
-    fn varint(&mut self) -> Result<u64, Fault> {
+    /// Passes over the value, and returns tag and value as they are.
+    pub fn skip(&mut self, tag: Tag) -> Read<&'a [u8]> {
+        match tag.wire() {
+            VARINT => drop(self.varint()?),
+            FIXED64 => drop(self.take::<8>(tag)?),
+            FIXED32 => drop(self.take::<4>(tag)?),
+            BYTES => drop(self.run(tag)?),
+            wire => return Err(self.malformed(tag.start, &format!("has the wire type {wire}"))),
+        }
+        Ok(&self.bytes[tag.start..self.at])
+    }
+
+    /// The value as text; `name` is that of the field.
+    #[inline]
+    pub fn text(&mut self, tag: Tag, name: &str) -> Read<&'a str> {
+        let bytes = self.bytes(tag, name)?;
+        let end = self.base + self.at;
+        std::str::from_utf8(bytes).map_err(|error| {
+            let place = end - bytes.len() + error.valid_up_to();
+            Box::new(Fault::new(name, "", format!("is not UTF-8 at byte {place}")))
+        })
+    }
+
+    /// The value as bytes.
+    #[inline]
+    pub fn bytes(&mut self, tag: Tag, name: &str) -> Read<&'a [u8]> {
+        if tag.wire() == BYTES { self.run(tag) } else { Err(is_not(tag, name, "text or bytes")) }
+    }
+
+    /// The value as a message.
+    pub fn message(&mut self, tag: Tag, name: &str) -> Read<Self> {
+        let bytes = self.bytes(tag, name)?;
+        Ok(Self::new(bytes, self.base + self.at - bytes.len()))
+    }
+
+    /// The value as a number from 0 to `most`.
+    #[inline]
+    pub fn number(&mut self, tag: Tag, name: &str, most: u64) -> Read<u64> {
+        if tag.wire() != VARINT {
+            return Err(is_not(tag, name, "a whole number"));
+        }
+        let number = self.varint()?;
+        if number > most {
+            let rule = format!("is not from 0 to {most}");
+            return Err(Box::new(Fault::new(name, &number.to_string(), rule)));
+        }
+        Ok(number)
+    }
+
+    /// The value as a number of 32 bits.
+    pub fn u32(&mut self, tag: Tag, name: &str) -> Read<u32> {
+        let number = self.number(tag, name, u32::MAX.into())?;
+        Ok(u32::try_from(number).unwrap_or(u32::MAX))
+    }
+
+    /// The value as a float.
+    pub fn f32(&mut self, tag: Tag, name: &str) -> Read<f32> {
+        if tag.wire() == FIXED32 {
+            Ok(f32::from_le_bytes(self.take(tag)?))
+        } else {
+            Err(is_not(tag, name, "a float"))
+        }
+    }
+
+    /// The value as a double.
+    pub fn f64(&mut self, tag: Tag, name: &str) -> Read<f64> {
+        if tag.wire() == FIXED64 {
+            Ok(f64::from_le_bytes(self.take(tag)?))
+        } else {
+            Err(is_not(tag, name, "a double"))
+        }
+    }
+
+    #[inline]
+    fn varint(&mut self) -> Read<u64> {
+        match self.bytes.get(self.at) {
+            Some(&byte) if byte < 0x80 => {
+                self.at += 1;
+                Ok(byte.into())
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Read<u64> {
         let start = self.at;
         let mut value = 0;
         for shift in (0..64).step_by(7) {
-            let byte = *self
-                .bytes
-                .get(self.at)
-                .ok_or_else(|| self.malformed(start, "ends inside a field"))?;
+            let Some(&byte) = self.bytes.get(self.at) else { return Err(self.is_cut(start)) };
             self.at += 1;
             let bits = u64::from(byte & 0x7F);
             // Of the tenth byte only one bit is left.
@@ -199,81 +293,49 @@ impl<'a> Reader<'a> {
         Err(self.malformed(start, "has a number of more than 64 bits"))
     }
 
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let found = self.bytes[self.at..].first_chunk::<N>().copied();
-        self.at += N;
-        found.ok_or_else(|| self.malformed(self.at - N, "ends inside a field"))
-    }
-
-    fn malformed(&self, at: usize, what: &str) -> Fault {
-        malformed(self.base + at, what)
-    }
-}
-
-/// The fault of bytes that are no protobuf message.
-fn malformed(at: usize, what: &str) -> Fault {
-    Fault::new("protobuf", "", format!("{what} at byte {at}"))
-}
-
-impl<'a> Field<'a> {
-    /// The value as text; `name` is that of the field.
-    pub fn text(&self, name: &str) -> Result<&'a str, Fault> {
-        let (bytes, at) = self.bytes(name)?;
-        std::str::from_utf8(bytes).map_err(|error| {
-            let place = at + error.valid_up_to();
-            Fault::new(name, "", format!("is not UTF-8 at byte {place}"))
-        })
-    }
-
-    /// The value as bytes, and their place in the data.
-    pub fn bytes(&self, name: &str) -> Result<(&'a [u8], usize), Fault> {
-        match self.value {
-            Value::Bytes(bytes, at) => Ok((bytes, at)),
-            _ => Err(self.is_not(name, "text or bytes")),
-        }
-    }
-
-    /// The value as a message.
-    pub fn message(&self, name: &str) -> Result<Reader<'a>, Fault> {
-        self.bytes(name).map(|(bytes, at)| Reader::new(bytes, at))
-    }
-
-    /// The value as a number from 0 to `most`.
-    pub fn number(&self, name: &str, most: u64) -> Result<u64, Fault> {
-        match self.value {
-            Value::Varint(number) if number <= most => Ok(number),
-            Value::Varint(number) => {
-                Err(Fault::new(name, &number.to_string(), format!("is not from 0 to {most}")))
+    /// A length, and so many bytes.
+    #[inline]
+    fn run(&mut self, tag: Tag) -> Read<&'a [u8]> {
+        let len = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
+        let left = &self.bytes[self.at..];
+        match left.get(..len) {
+            Some(run) => {
+                self.at += len;
+                Ok(run)
             }
-            _ => Err(self.is_not(name, "a whole number")),
+            None => Err(self.is_cut(tag.start)),
         }
     }
 
-    /// The value as a number of 32 bits.
-    pub fn u32(&self, name: &str) -> Result<u32, Fault> {
-        let number = self.number(name, u32::MAX.into())?;
-        Ok(u32::try_from(number).unwrap_or(u32::MAX))
-    }
-
-    /// The value as a float.
-    pub fn f32(&self, name: &str) -> Result<f32, Fault> {
-        match self.value {
-            Value::Fixed32(bits) => Ok(f32::from_bits(bits)),
-            _ => Err(self.is_not(name, "a float")),
+    fn take<const N: usize>(&mut self, tag: Tag) -> Read<[u8; N]> {
+        match self.bytes[self.at..].first_chunk::<N>() {
+            Some(found) => {
+                self.at += N;
+                Ok(*found)
+            }
+            None => Err(self.is_cut(tag.start)),
         }
     }
 
-    /// The value as a double.
-    pub fn f64(&self, name: &str) -> Result<f64, Fault> {
-        match self.value {
-            Value::Fixed64(bits) => Ok(f64::from_bits(bits)),
-            _ => Err(self.is_not(name, "a double")),
-        }
+    #[cold]
+    #[expect(clippy::unnecessary_box_returns, reason = "what it is for wants a box")]
+    fn is_cut(&self, at: usize) -> Box<Fault> {
+        self.malformed(at, "ends inside a field")
     }
 
-    fn is_not(&self, name: &str, wanted: &str) -> Fault {
-        Fault::new(name, "", format!("(field {}) is not {wanted}", self.number))
+    /// The fault of bytes that are no protobuf message.
+    #[cold]
+    #[expect(clippy::unnecessary_box_returns, reason = "what it is for wants a box")]
+    fn malformed(&self, at: usize, what: &str) -> Box<Fault> {
+        let place = self.base + at;
+        Box::new(Fault::new("protobuf", "", format!("{what} at byte {place}")))
     }
+}
+
+#[cold]
+#[expect(clippy::unnecessary_box_returns, reason = "what it is for wants a box")]
+fn is_not(tag: Tag, name: &str, wanted: &str) -> Box<Fault> {
+    Box::new(Fault::new(name, "", format!("(field {}) is not {wanted}", tag.number())))
 }
 
 #[cfg(test)]
@@ -283,9 +345,9 @@ mod tests {
     #[test]
     fn a_varint_comes_back_and_has_the_length_it_says() {
         for value in [0, 1, 127, 128, 300, u64::from(u32::MAX), 1 << 63, u64::MAX] {
-            let mut out = Vec::new();
-            put_varint(&mut out, value);
-            assert_eq!(out.len(), varint_len(value), "{value}");
+            // Only what was measured has room.
+            let mut out = vec![0; varint_len(value)];
+            put_varint(&mut Out::new(&mut out), value);
             assert_eq!(Reader::new(&out, 0).varint(), Ok(value));
         }
     }
@@ -302,7 +364,7 @@ mod tests {
         ] {
             let mut reader = Reader::new(bytes, 7);
             let fault = loop {
-                match reader.next() {
+                match reader.tag().and_then(|tag| tag.map(|tag| reader.skip(tag)).transpose()) {
                     Ok(Some(_)) => {}
                     Ok(None) => panic!("{bytes:?} was taken"),
                     Err(fault) => break fault,
