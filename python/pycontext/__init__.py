@@ -9,6 +9,7 @@ from pycontext.errors import (
     BudgetExceededError,
     ConflictError,
     ContextError,
+    FencedError,
     PluginError,
     PrivilegeError,
     UnknownBlockError,
@@ -16,9 +17,11 @@ from pycontext.errors import (
     ValidationError,
 )
 from pycontext.formatter import Formatter
+from pycontext.handoff import Handoff, HandoffReceipt, Withheld, handoff, transfer
+from pycontext.limits import Limits
 from pycontext.manager import ContextManager
 from pycontext.metrics import ContextMetrics
-from pycontext.package import ContextPackage
+from pycontext.package import ContextPackage, Parent
 from pycontext.policy import Policy, Tier
 from pycontext.scorer import LexicalScorer, Scorer
 from pycontext.selection import Dropped, Reason, Selection
@@ -36,8 +39,13 @@ __all__ = [
     "ContextPackage",
     "ContextType",
     "Dropped",
+    "FencedError",
     "Formatter",
+    "Handoff",
+    "HandoffReceipt",
     "LexicalScorer",
+    "Limits",
+    "Parent",
     "PluginError",
     "Policy",
     "PrivilegeError",
@@ -50,9 +58,12 @@ __all__ = [
     "UnknownBlockError",
     "UnknownSessionError",
     "ValidationError",
+    "Withheld",
     "__version__",
     "count_tokens",
     "count_tokens_batch",
     "get_counter",
+    "handoff",
     "prune",
+    "transfer",
 ]

@@ -14,6 +14,9 @@ from pycontext.counter import DEFAULT_ENCODING, ENCODINGS, count_tokens
 
 __all__ = ["ContextBlock", "ContextType"]
 
+# Metadata keys that hold the fields of a provider's message, as JSON.
+PROVIDER_PREFIXES: Final = ("openai.", "anthropic.")
+
 
 class ContextType(Enum):
     """What a block is; the numbers are those of the wire schema and never change."""

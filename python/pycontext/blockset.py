@@ -195,6 +195,18 @@ class BlockSet(MutableSequence[ContextBlock]):
         with self.settled():
             return self._columns.units()
 
+    def calls(self) -> dict[int, list[tuple[str, str]]]:
+        """Return the calls that blocks make, by position: the name of each tool, and its arguments."""
+        with self.settled():
+            return dict(self._columns.calls())
+
+    def kinds(self) -> list[ContextType]:
+        """Return the types of all blocks."""
+        with self.settled():
+            numbers = self._columns.kinds()
+        members = list(ContextType)
+        return [members[number] for number in numbers]
+
     def snapshot(self) -> BlockSet:
         """Return a set of its own with the same blocks, which are copied when one of the two is first changed."""
         with self.settled():

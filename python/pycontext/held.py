@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from sys import getrefcount
 from typing import TYPE_CHECKING, Final
 
@@ -114,7 +114,7 @@ class Held:
         if is_alone:
             del self._blocks[row]
 
-    def _refuse(self, refused: list[tuple[int, ContextError]]) -> ContextError | None:
+    def _refuse(self, refused: Sequence[tuple[int, ContextError]]) -> ContextError | None:
         """Note bad values, and return the first that was not said before: said again and again, it would stop all."""
         first = None
         for row, error in refused:

@@ -45,7 +45,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            most = field.default if field.name in _OF_BLOCKS else 2**32 - 1
+            most: int = field.default if field.name in _OF_BLOCKS else 2**32 - 1  # type: ignore[assignment]  # all are int
             if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
                 raise ValidationError(f"{field.name} {shown(value)} is not a whole number from 1 to {most}")
 

@@ -18,17 +18,19 @@ from pycontext.errors import (
     BudgetExceededError,
     ConflictError,
     PluginError,
-    PrivilegeError,
     UnknownBlockError,
     UnknownSessionError,
     ValidationError,
     shown,
 )
 from pycontext.formatter import Formatter, Render
+from pycontext.limits import DEFAULT as DEFAULT_LIMITS
+from pycontext.limits import Limits
 from pycontext.originals import Originals
 from pycontext.package import ContextPackage
 from pycontext.policy import Policy, check_fraction
 from pycontext.shadow import ShadowReport
+from pycontext.trust import Admission, Data, OnSystem, Replays, Trust
 
 if TYPE_CHECKING:
     from pycontext.scorer import Scorer
@@ -41,10 +43,6 @@ _LOG: Final = logging.getLogger(__name__)
 # Above the high mark a session is pruned to the low mark, so that not every block costs a prune.
 _HIGH_MARK: Final = 0.9
 _LOW_MARK: Final = 0.8
-
-# So much is left for the changes to come: a version that could rise no further would be a way to freeze a session.
-_LARGEST_IMPORTED_VERSION: Final = 2**31
-
 
 # All blocks, as they are.
 _EVERYTHING: Final = Policy("everything", duplicates="keep")
@@ -122,6 +120,7 @@ class ContextManager:
         self.duplicates: Final = duplicates
         self.shadow: Final = shadow
         self._sessions: dict[str, _Session] = {}
+        self._replays: Final = Replays()
         # Guards which sessions there are; each session has a lock of its own for its blocks. Whoever holds both took
         # that of the session first.
         self._lock: Final = Lock()
@@ -380,35 +379,48 @@ class ContextManager:
         """
         return self._session(session_id).package.to_dict()
 
-    def import_session(self, data: Mapping[str, Any], *, trust: Literal["peer", "self"] = "peer") -> str:
+    def import_session(
+        self,
+        data: Data,
+        *,
+        trust: Trust = "peer",
+        on_system: OnSystem = "refuse",
+        origin: str | None = None,
+        session_id: str | None = None,
+        strict: bool = False,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> str:
         """Take a session that was exported, and return its id.
 
-        Tokens are counted again and the budget is enforced; a session of that id is replaced by a newer version only.
+        Tokens are counted again and the budget is enforced; a session of that id is replaced only by a later version of
+        the same owner, or by a later owner. What a peer sent is marked: every block has an `origin`, and MEMORY,
+        KNOWLEDGE and TOOL blocks are rendered as data.
 
         Args:
-            data: what `export_session` returned.
-            trust: "peer" for what comes from another agent: SYSTEM blocks are refused. "self" for one's own export.
+            data: what `export_session`, or `to_dict`, `to_json` or `to_bytes` of a package returned, or a package.
+            trust: "peer" for what comes from another agent, "self" for one's own export, which keeps SYSTEM blocks and
+                origins.
+            on_system: what becomes of a peer's SYSTEM blocks: "refuse" the package, "demote" them to KNOWLEDGE, or
+                "drop" them.
+            origin: whom a peer's blocks are said to come from; None for "peer".
+            session_id: the session that it must be; None for any.
+            strict: True refuses JSON keys that are not known.
+            limits: of the package.
 
         Raises:
-            ValidationError: `data` is no exported session.
+            ValidationError: `data` is no exported session, or of another one.
             PrivilegeError: a peer sent a SYSTEM block.
-            ConflictError: the session here is as new, or newer.
+            ConflictError: the session here is as new, or newer, or a peer's operation was imported before.
             BudgetExceededError: the blocks that must stay do not fit.
         """
-        if trust not in ("peer", "self"):
-            raise ValidationError(f"trust {shown(trust)} is not one of peer, self")
-        package = ContextPackage.from_dict(data, counter=self.counter, counts="recount")
-        check_tokens("version", package.version, least=1, most=_LARGEST_IMPORTED_VERSION)
+        admission = Admission(
+            trust=trust, on_system=on_system, origin=origin, session_id=session_id, strict=strict, limits=limits
+        )
+        package = admission.admit(data, self.counter)
         package.calculate_metrics(self.max_tokens)
-        if trust == "peer":
-            for i, block in enumerate(package.blocks):
-                if block.type is ContextType.SYSTEM:
-                    raise PrivilegeError(
-                        f"blocks[{i}] {shown(block.id)} is SYSTEM and comes from a peer; "
-                        'trust="self" takes one\'s own export'
-                    )
         # What was sent: to prune it here raises the version, and makes it no newer.
-        version = package.version
+        came = package.epoch, package.version
+        operation_id = package.operation_id
         session = _Session(package)
         if package.blocks.total_cost("text") > self.max_tokens:
             self._cut(session, self.max_tokens)
@@ -418,13 +430,11 @@ class ContextManager:
             with nullcontext() if known is None else known.package.lock, self._lock:
                 if self._sessions.get(package.session_id) is not known:
                     continue
-                if known is not None and version <= known.package.version:
-                    raise ConflictError(
-                        f"session {shown(package.session_id)}: version {version} does not exceed "
-                        f"{known.package.version}, which is here",
-                        known.package.version,
-                        version,
-                    )
+                if known is not None:
+                    _check_newer(came, known.package)
+                if trust == "peer":
+                    self._replays.check(package.session_id, operation_id)
+                self._replays.note(package.session_id, operation_id)
                 self._sessions[package.session_id] = session
                 return package.session_id
 
@@ -483,6 +493,20 @@ class ContextManager:
         blocks = BlockSet(self._session(session_id).package.blocks, counter=self.counter)
         pins = [block.id for block in blocks]
         return blocks.prune(LARGEST_BUDGET, policy=_EVERYTHING, render=render, pin=pins)
+
+
+def _check_newer(came: tuple[int, int], known: ContextPackage) -> None:
+    """Raise `ConflictError` unless an epoch and a version come after those of the session that is here."""
+    epoch, version = came
+    here = known.epoch, known.version
+    if came > here:
+        return
+    name = shown(known.session_id)
+    if epoch < known.epoch:
+        message = f"session {name}: epoch {epoch} is over, {known.epoch} is here under {shown(known.agent_id)}"
+    else:
+        message = f"session {name}: version {version} does not exceed {here[1]}, which is here"
+    raise ConflictError(message, here[1], version)
 
 
 class _Sessions(Mapping[str, ContextPackage]):

@@ -123,12 +123,54 @@ class ContextPackage:
         self._unknown_of_blocks: dict[tuple[str, int], dict[str, Any]] = {}
 
     @classmethod
-    def over(cls, blocks: BlockSet, session_id: str, agent_id: str, version: int = 1, **header: Any) -> Self:
-        """Make a package of a set itself, which is not copied; `header` has what the class takes."""
+    def over(
+        cls,
+        blocks: BlockSet,
+        session_id: str,
+        agent_id: str,
+        version: int = 1,
+        *,
+        unknown: bytes = b"",
+        **header: Any,
+    ) -> Self:
+        """Make a package of a set itself, which is not copied.
+
+        Args:
+            blocks: of nobody else.
+            session_id: as the class takes it.
+            agent_id: as the class takes it.
+            version: as the class takes it.
+            unknown: protobuf fields that are not known, for `to_protobuf`.
+            header: what else the class takes.
+        """
         package = cls(session_id, agent_id, version=version, counter=blocks.counter, **header)
         package._blocks = package._adopt(blocks)
         package._first_version = version - blocks.revision
+        package._unknown_bytes = unknown
         return package
+
+    def pass_on(self, agent_id: str) -> Self:
+        """Return the same session under another owner, one version and one epoch later, and fence this one off."""
+        with self._blocks.settled():
+            self._blocks.check_open()
+            new = type(self).over(
+                self._blocks.snapshot(),
+                self.session_id,
+                agent_id,
+                self.version + 1,
+                trace_id=self.trace_id,
+                parents=[self.as_parent],
+                hops=self.hops,
+                epoch=self.epoch + 1,
+                unknown=self._unknown_bytes,
+            )
+            kept = {"_unknown": self._unknown, "_unknown_of_blocks": self._unknown_of_blocks}
+            vars(new).update(deepcopy(kept), _max_tokens=self._max_tokens)
+            self._blocks.fence(
+                f"session {shown(self.session_id)} goes on under {shown(agent_id)}, epoch {new.epoch}: "
+                f"here, epoch {self.epoch}, nothing changes any more"
+            )
+            return new
 
     def _adopt(self, blocks: BlockSet) -> BlockSet:
         blocks.lock = self.lock
@@ -394,7 +436,7 @@ class ContextPackage:
         cls, data: bytes, counter: str | TokenCounter | None, counts: Counts, limits: Limits, *, is_envelope: bool
     ) -> Self:
         header, blocks = BlockSet.decoded(data, counter, counts, limits, is_envelope=is_envelope)
-        package = cls.over(
+        return cls.over(
             blocks,
             header["session_id"],
             header["agent_id"],
@@ -405,9 +447,8 @@ class ContextPackage:
             parents=[Parent(session, version, hashed.hex()) for session, version, hashed in header["parents"]],
             hops=header["hops"],
             epoch=header["epoch"],
+            unknown=header["unknown"],
         )
-        package._unknown_bytes = header["unknown"]
-        return package
 
     def _header(self) -> dict[str, Any]:
         """What JSON and protobuf write alike."""

@@ -289,6 +289,22 @@ impl Columns {
         self.lock(py).fence = Some(reason);
     }
 
+    /// The numbers of the types.
+    fn kinds(&self, py: Python<'_>) -> Vec<u8> {
+        self.table(py).kinds().iter().map(|kind| *kind as u8).collect()
+    }
+
+    /// Rows that make calls, with the name of each tool and the arguments.
+    fn calls(&self, py: Python<'_>) -> Vec<(usize, Vec<(String, String)>)> {
+        let table = self.table(py);
+        let calls = |row: usize| {
+            let calls = table.provider(row).map_or(&[][..], |provider| &provider.calls);
+            calls.iter().map(|call| (call.name.clone(), call.arguments.clone())).collect::<Vec<_>>()
+        };
+        let tied = table.tied().iter().map(|row| *row as usize);
+        tied.map(|row| (row, calls(row))).filter(|(_, calls)| !calls.is_empty()).collect()
+    }
+
     /// Raise unless changes are let in.
     fn check_open(&self, py: Python<'_>) -> PyResult<()> {
         self.open(py).map(drop)

@@ -1,0 +1,442 @@
+"""Sessions that change hands: the same one under another owner, or a new one, cut for another agent."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import count
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from pycontext._core import check_id
+from pycontext.block import PROVIDER_PREFIXES, ContextBlock, ContextType, raw_count
+from pycontext.blockset import BlockSet
+from pycontext.budget import LARGEST_BUDGET, Budget
+from pycontext.errors import PluginError, ValidationError, shown
+from pycontext.package import ContextPackage, Parent
+
+if TYPE_CHECKING:
+    from pycontext.policy import Policy
+    from pycontext.scorer import Scorer
+    from pycontext.selection import Selection
+
+__all__ = ["MAX_HOPS", "Handoff", "HandoffReceipt", "Withheld", "handoff", "transfer"]
+
+MAX_HOPS: Final = 16
+
+# Ties blocks that live or die together: without it a unit would be split.
+_UNIT: Final = "unit"
+_REDACTED: Final = "(redacted)"
+
+Redact = Callable[[str], str] | Iterable[str | re.Pattern[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A block that stays with the sender.
+
+    Attributes:
+        id: of the block.
+        reason: "type", or what the kernel says: a value of `Reason`.
+        detail: the numbers or names that decided.
+    """
+
+    id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffReceipt:
+    """What a handoff did; it stays with the sender.
+
+    Attributes:
+        sender: the agent that had the package.
+        to: the agent that has the new one.
+        session_id: of the new package.
+        parent: the package that it was made from.
+        hops: handoffs since the first package, this one included.
+        withheld: blocks that stay with the sender, and why, in order.
+        redacted: ids of blocks that travel with something taken out.
+        as_text: ids of blocks of tool exchanges that travel as text.
+        tokens_before: of all blocks of the sender, as rendered.
+        tokens_after: of what travels, as rendered.
+        available: the budget.
+    """
+
+    sender: str
+    to: str
+    session_id: str
+    parent: Parent
+    hops: int
+    withheld: tuple[Withheld, ...]
+    redacted: tuple[str, ...]
+    as_text: tuple[str, ...]
+    tokens_before: int
+    tokens_after: int
+    available: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the receipt as JSON values."""
+        return asdict(self)
+
+    def explain(self, block_id: str) -> str:
+        """Return one sentence about a block of the sender's.
+
+        Raises:
+            ValidationError: the handoff says nothing of such a block: it travels as it is, or there is none.
+        """
+        for one in self.withheld:
+            if one.id == block_id:
+                return f"block {shown(block_id)} was withheld: {one.reason}, {one.detail}"
+        ways = [
+            way
+            for way, ids in (("with something redacted", self.redacted), ("as text", self.as_text))
+            if block_id in ids
+        ]
+        if not ways:
+            raise ValidationError(f"block {shown(block_id)} is not one that was withheld or changed")
+        return f"block {shown(block_id)} travels {' and '.join(ways)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Handoff:
+    """A package for another agent, and what stays with the sender.
+
+    Attributes:
+        package: the new package.
+        receipt: what was withheld and why.
+    """
+
+    package: ContextPackage
+    receipt: HandoffReceipt
+
+
+def transfer(package: ContextPackage, *, to: str) -> ContextPackage:
+    """Let a session go on under another owner of the same trust domain; nothing is withheld.
+
+    The new package has the same session, one version and one epoch more, and the old one as its parent. The old one is
+    fenced off: every change of it raises `FencedError`, and what it exports is refused wherever the new one is known.
+
+    Args:
+        package: of the owner so far.
+        to: the agent that owns the session from now on.
+
+    Raises:
+        ValidationError: `to` is no agent, or has the session already.
+        FencedError: the session goes on elsewhere already.
+    """
+    _check_receiver(package, to)
+    return package.pass_on(to)
+
+
+def handoff(
+    package: ContextPackage,
+    *,
+    to: str,
+    budget: Budget | int | None = None,
+    allow: Collection[ContextType] | None = None,
+    receiver_tools: Collection[str] | None = None,
+    redact: Redact | None = None,
+    metadata: Collection[str] = (),
+    policy: Policy | str | None = None,
+    query: str | None = None,
+    scorer: Scorer | None = None,
+    render: Literal["openai", "text"] = "openai",
+    now: int | None = None,
+    session_id: str | None = None,
+) -> Handoff:
+    """Make a new package for an agent that may not see everything; the sender's is not changed.
+
+    Only what is allowed, redacted and put into text first is then chosen by the kernel within the receiver's budget,
+    with the pins of what is left. The new package has a session id of its own, the old package as its parent, and
+    the same trace id. Keys and fields that this version does not know do not travel.
+
+    Args:
+        package: of the sender.
+        to: the agent that gets the new package.
+        budget: what the receiver has for it as rendered; None for no limit.
+        allow: types that may travel; None for all but SYSTEM.
+        receiver_tools: names of the tools that the receiver has: exchanges with others travel as text, so that it does
+            not try to call them. None leaves all exchanges as they are.
+        redact: texts or patterns to take out, or a function from text to text. It sees contents, calls, and the
+            metadata that travel; an id that it would change is replaced. An exchange in which anything was redacted
+            travels as text, without the provider's own fields.
+        metadata: keys that travel besides `unit` and the provider's fields.
+        policy: as in `prune`.
+        query: as in `prune`.
+        scorer: as in `prune`.
+        render: what the receiver's request looks like.
+        now: as in `prune`.
+        session_id: of the new package; None for a new random one.
+
+    Returns:
+        The new package, and the receipt.
+
+    Raises:
+        ValidationError: `to` is no agent or has the package already, the package was handed on 16 times, or an option
+            is outside its limits.
+        BudgetExceededError: what must stay does not fit into the budget.
+        PluginError: `redact` or a plug-in raised or returned what it must not.
+    """
+    _check_receiver(package, to)
+    if package.hops >= MAX_HOPS:
+        raise ValidationError(f"hops {package.hops} are not below {MAX_HOPS}: the package has been handed on too often")
+    if render not in ("openai", "text"):
+        raise ValidationError(f"render {shown(render)} is not one of openai, text")
+    draft = _Draft(
+        allow=_types(allow),
+        tools=None if receiver_tools is None else _names("receiver_tools", receiver_tools),
+        keys=_names("metadata", metadata) | {_UNIT},
+        redact=_Redactor.of(redact),
+    )
+    with package.blocks.settled():
+        parent = package.as_parent
+        before = package.blocks.snapshot()
+    draft.read(before)
+    made = BlockSet(draft.blocks, counter=before.counter)
+    selection = made.prune(
+        LARGEST_BUDGET if budget is None else budget, policy=policy, query=query, scorer=scorer, render=render, now=now
+    )
+    made.keep(selection)
+    _cut_references(made)
+    new = ContextPackage.over(
+        made,
+        str(uuid.uuid4()) if session_id is None else session_id,
+        to,
+        trace_id=draft.redact(package.trace_id),
+        parents=[parent],
+        hops=package.hops + 1,
+    )
+    receipt = HandoffReceipt(
+        sender=package.agent_id,
+        to=to,
+        session_id=new.session_id,
+        parent=parent,
+        hops=new.hops,
+        withheld=draft.withheld_with(selection),
+        redacted=tuple(draft.redacted),
+        as_text=tuple(draft.as_text),
+        tokens_before=before.total_cost(render),
+        tokens_after=selection.tokens,
+        available=selection.available,
+    )
+    return Handoff(new, receipt)
+
+
+@dataclass(slots=True)
+class _Redactor:
+    """Takes out what must not travel."""
+
+    function: Callable[[str], str]
+
+    @classmethod
+    def of(cls, redact: Redact | None) -> _Redactor:
+        if redact is None:
+            return cls(str)
+        if callable(redact):
+            return cls(redact)
+        if isinstance(redact, str | re.Pattern) or not isinstance(redact, Iterable):
+            raise ValidationError(
+                f"redact {shown(redact)} is {type(redact).__name__}, not a function or a list of texts"
+            )
+        parts = []
+        for one in redact:
+            if isinstance(one, re.Pattern) and isinstance(one.pattern, str):
+                parts.append(one)
+            elif isinstance(one, str) and one:
+                parts.append(re.compile(re.escape(one)))
+            else:
+                raise ValidationError(f"redact {shown(one)} is neither a text nor a pattern of one")
+
+        def replace(text: str) -> str:
+            for part in parts:
+                text = part.sub(_REDACTED, text)
+            return text
+
+        return cls(replace)
+
+    def __call__(self, text: str) -> str:
+        try:
+            changed = self.function(text)
+        except Exception as error:
+            raise PluginError(f"redact {_name(self.function)} raised {type(error).__name__}") from error
+        if not isinstance(changed, str):
+            raise PluginError(f"redact {_name(self.function)} returned {type(changed).__name__}, not str")
+        return changed
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The blocks that may travel, as they would, and what happened to them."""
+
+    allow: frozenset[ContextType]
+    tools: frozenset[str] | None
+    keys: frozenset[str]
+    redact: _Redactor
+    blocks: list[ContextBlock] = field(default_factory=list)
+    redacted: list[str] = field(default_factory=list)
+    as_text: list[str] = field(default_factory=list)
+    withheld: list[Withheld] = field(default_factory=list)
+    order: dict[str, int] = field(default_factory=dict)
+    """Positions of the sender's blocks by their ids."""
+    names: dict[str, str] = field(default_factory=dict)
+    """Ids under which blocks travel, by the sender's."""
+
+    def read(self, before: BlockSet) -> None:
+        """Take in the sender's blocks."""
+        blocks, units, calls = list(before), before.units(), before.calls()
+        self.order = {block.id: row for row, block in enumerate(blocks)}
+        self._name(blocks)
+        touched = {row for row, block in enumerate(blocks) if self._touches(block)}
+        # By the first row of their unit: exchanges in which something changes, or whose tools the receiver lacks.
+        flat = {units[row] for row in touched}
+        flat |= {units[row] for row, made in calls.items() if not self._has_tools(made)}
+        for row, block in enumerate(blocks):
+            if block.type not in self.allow:
+                self.withheld.append(Withheld(block.id, "type", f"{block.type.name} may not travel"))
+                continue
+            is_flat = units[row] in flat
+            if is_flat and any(key.startswith(PROVIDER_PREFIXES) for key in block.metadata):
+                self.as_text.append(block.id)
+            if row in touched:
+                self.redacted.append(block.id)
+            content = self._text(block, calls.get(row, [])) if is_flat else block.content
+            # By the name of its slot: a count that some counter made goes along, and one is not made here.
+            tokens = raw_count(block) if content == block.content else None
+            self.blocks.append(
+                ContextBlock(
+                    self.names[block.id],
+                    content,
+                    block.relevance_score,
+                    block.type,
+                    self._metadata(block, is_flat=is_flat),
+                    block.timestamp,
+                    cast("int", tokens),
+                    [self.names[id] for id in block.references],
+                    block.origin,
+                )
+            )
+
+    def withheld_with(self, selection: Selection) -> tuple[Withheld, ...]:
+        """What stays with the sender, by its own ids and in its order."""
+        own = {name: id for id, name in self.names.items()}
+        fell = [Withheld(own[one.id], one.reason.value, one.detail) for one in selection.dropped]
+        return tuple(sorted([*self.withheld, *fell], key=lambda one: self.order[one.id]))
+
+    def _name(self, blocks: list[ContextBlock]) -> None:
+        """Give every id the one that it travels under: its own, where nothing in it is redacted."""
+        ids = dict.fromkeys(id for block in blocks for id in (block.id, *block.references))
+        numbers = count(1)
+        for id in ids:
+            name = id
+            if self.redact(id) != id:
+                name = next(new for n in numbers if (new := f"redacted-{n}") not in ids)
+            self.names[id] = name
+
+    def _has_tools(self, calls: list[tuple[str, str]]) -> bool:
+        return self.tools is None or self.tools.issuperset(name for name, _ in calls)
+
+    def _touches(self, block: ContextBlock) -> bool:
+        """Whether something of a block is redacted; of JSON also what stands in its strings, as it reads there."""
+        texts = [block.content, block.id, *block.references]
+        for key, value in block.metadata.items():
+            if key.startswith(PROVIDER_PREFIXES):
+                texts += _strings(_json(value))
+            if key in self.keys or key.startswith(PROVIDER_PREFIXES):
+                texts += [key, value]
+        return any(self.redact(text) != text for text in texts)
+
+    def _text(self, block: ContextBlock, calls: list[tuple[str, str]]) -> str:
+        """Return the content and a line of JSON for every call, all redacted."""
+        lines = [self.redact(block.content)] if block.content else []
+        for name, arguments in calls:
+            call = {"name": name, "arguments": _json(arguments)}
+            lines.append(json.dumps(_mapped(call, self.redact), ensure_ascii=False, separators=(",", ":")))
+        # Once more, for what goes over the borders of its parts.
+        return self.redact("\n".join(lines))
+
+    def _metadata(self, block: ContextBlock, *, is_flat: bool) -> dict[str, str]:
+        return {
+            self.redact(key): self.redact(value)
+            for key, value in block.metadata.items()
+            if key in self.keys or (not is_flat and key.startswith(PROVIDER_PREFIXES))
+        }
+
+
+def _json(text: str) -> Any:
+    """What a text says as JSON; the text itself where it is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """All strings in a JSON value, keys included; of strings that hold JSON themselves what is in them as well."""
+    if isinstance(value, str):
+        yield value
+        inner = _json(value) if value[:1] in ("{", "[") else None
+        if isinstance(inner, dict | list):
+            yield from _strings(inner)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield key
+            yield from _strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item)
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    """A JSON value with every string changed, keys included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {change(key): _mapped(item, change) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_mapped(item, change) for item in value]
+    return value
+
+
+def _cut_references(blocks: BlockSet) -> None:
+    """Leave out references to what does not travel: the ids say something of it."""
+    ids = {block.id for block in blocks}
+    for block in blocks:
+        if not ids.issuperset(block.references):
+            block.references = [id for id in block.references if id in ids]
+
+
+def _check_receiver(package: ContextPackage, to: str) -> None:
+    check_id("to", to)
+    if to == package.agent_id:
+        raise ValidationError(f"to {shown(to)} is the agent that has session {shown(package.session_id)} already")
+
+
+def _types(allow: Collection[ContextType] | None) -> frozenset[ContextType]:
+    if allow is None:
+        return frozenset(ContextType) - {ContextType.SYSTEM}
+    names = ", ".join(f"ContextType.{kind.name}" for kind in ContextType)
+    if isinstance(allow, str) or not isinstance(allow, Iterable):
+        raise ValidationError(f"allow {shown(allow)} is {type(allow).__name__}, not a set of {names}")
+    for kind in allow:
+        if not isinstance(kind, ContextType):
+            raise ValidationError(f"allow {shown(kind)} is not one of {names}")
+    return frozenset(allow)
+
+
+def _names(what: str, names: Collection[str]) -> frozenset[str]:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ValidationError(f"{what} {shown(names)} is {type(names).__name__}, not a set of str")
+    found = list(names)
+    for name in found:
+        if not isinstance(name, str):
+            raise ValidationError(f"{what} {shown(name)} is {type(name).__name__}, not str")
+    return frozenset(found)
+
+
+def _name(function: object) -> str:
+    return getattr(function, "__name__", type(function).__name__)
