@@ -132,7 +132,8 @@ fn message(
     }
     let mut sum = tokens;
     let calls = provider.map_or(&[][..], |p| &p.calls);
-    if calls.is_empty() || !content.is_empty() {
+    let says_more = provider.is_some_and(|p| !p.extra.is_empty() || p.estimated_tokens > 0);
+    if calls.is_empty() || !content.is_empty() || says_more {
         sum = sum.saturating_add(framing::MESSAGE);
     }
     sum = sum.saturating_add(call_tokens(calls, counter));

@@ -1,13 +1,20 @@
 //! What a provider's own message fields add to a block: tool calls, names, parts that are not text.
 
+mod anthropic;
+mod object;
+mod responses;
+
 use std::borrow::Cow;
 use std::fmt::Write;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-/// Prefix of the metadata keys that the `OpenAI` chat adapter writes; each value is JSON.
-const PREFIX: &str = "openai.";
+use object::Object;
+
+/// Prefixes of the metadata keys that the adapters write; each value is JSON.
+const OPENAI: &str = "openai.";
+const ANTHROPIC: &str = "anthropic.";
 
 /// An image of unknown size: the most that the documented tile rule of gpt-4o and gpt-4.1 can give, eight tiles
 /// of 170 and 85 for the whole. Other models count images by other rules, so that it stays an estimate.
@@ -59,11 +66,12 @@ impl Provider {
     pub fn read<'a>(metadata: impl Iterator<Item = (&'a str, &'a str)>) -> Option<Self> {
         let mut found: Option<Self> = None;
         for (key, json) in metadata {
-            let Some(field) = key.strip_prefix(PREFIX) else {
-                continue;
-            };
-            let provider = found.get_or_insert_with(|| Self { is_exact: true, ..Self::default() });
-            provider.take(field, json);
+            let new = || Self { is_exact: true, ..Self::default() };
+            if let Some(field) = key.strip_prefix(OPENAI) {
+                found.get_or_insert_with(new).take(field, json);
+            } else if let Some(field) = key.strip_prefix(ANTHROPIC) {
+                found.get_or_insert_with(new).take_anthropic(field, json);
+            }
         }
         if let Some(provider) = &mut found {
             provider.is_exact &= RECORDED_CALLS.contains(&provider.calls.len());
@@ -99,6 +107,7 @@ impl Provider {
                 Ok(text) => self.extra.extend(text),
                 Err(_) => self.take_unknown(json),
             },
+            "items" => self.take_items(json),
             // `true` says that the content of the block is the content of the message.
             "content" if json == "true" => {}
             "content" => match serde_json::from_str::<Option<Vec<Value>>>(json) {
@@ -142,15 +151,23 @@ impl Provider {
                     self.take_other_fields(part, &PART_FIELDS);
                 }
                 (Some("image_url"), _, Some(image)) => {
-                    self.is_exact = false;
-                    let is_low = image.get("detail").and_then(Value::as_str) == Some("low");
-                    self.estimated_tokens +=
-                        if is_low { LOW_DETAIL_IMAGE_TOKENS } else { IMAGE_TOKENS };
+                    self.take_image(image.get("detail").and_then(Value::as_str) == Some("low"));
                     self.take_other_fields(part, &PART_FIELDS);
                 }
                 _ => self.take_unknown(&part.to_string()),
             }
         }
+    }
+
+    fn take_image(&mut self, is_low: bool) {
+        self.is_exact = false;
+        let tokens = if is_low { LOW_DETAIL_IMAGE_TOKENS } else { IMAGE_TOKENS };
+        self.estimated_tokens = self.estimated_tokens.saturating_add(tokens);
+    }
+
+    /// Counts the fields of an object that `known` does not name as the JSON that they were written in.
+    fn take_others(&mut self, object: &Object<'_>, known: &[&str]) {
+        object.others(known).for_each(|json| self.take_unknown(json));
     }
 
     /// Counts the fields of an object that `known` does not name as their JSON.
