@@ -26,7 +26,20 @@ MAY_IMPORT = {
     "policy": {"_core", "block", "errors"},
     "formatter": {"block"},
     "scorer": {"errors", "blockset"},  # the set is named in a signature only
-    "messages.openai": {"_core", "block", "errors"},
+    "messages.calls": set(),
+    "messages.fields": {"block", "errors"},
+    "messages.translation": {"block", "messages.fields"},
+    "messages.openai": {
+        "_core", "block", "errors", "messages.calls", "messages.fields", "messages.translation",
+    },
+    "messages.piece": {
+        "_core", "block", "errors", "messages.fields", "messages.openai", "messages.translation",
+    },
+    "messages.arrangement": {"block", "messages.calls", "messages.fields", "messages.piece"},
+    "messages.anthropic": {
+        "block", "errors", "messages.arrangement", "messages.calls", "messages.fields", "messages.openai",
+        "messages.translation",
+    },
     "arrays": {"errors"},
     "metrics": {"block", "budget"},
     "selection": {"_core", "block", "counter", "errors", "messages.openai"},
