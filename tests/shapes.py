@@ -5,6 +5,31 @@ from __future__ import annotations
 import json
 from typing import Any
 
+# What must not be free: fifty tokens of one word.
+WHY = "because " * 50
+
+
+def deep() -> list[Any]:
+    """A list in a list, deeper than any reader of JSON goes."""
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    return value
+
+
+def as_json(value: object) -> str:
+    """With the order of keys, which dicts do not compare."""
+    return json.dumps(value)
+
+
+def textual(message: dict[str, Any]) -> dict[str, Any]:
+    """A chat message with the texts of its parts for content, and the calls that the framing table has."""
+    content = message["content"]
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content if "text" in part)
+    calls = [call for call in message.get("tool_calls", []) if "function" in call]
+    return {**message, "content": content, "tool_calls": calls}
+
 
 def claude_of(chat: list[dict[str, Any]]) -> tuple[str | None, list[dict[str, Any]]]:
     """Recorded chat messages as an Anthropic client would have sent them: system, and messages."""
@@ -50,8 +75,14 @@ def items_of(chat: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return items
 
 
-def claude_refusal(messages: list[dict[str, Any]], *, unique: bool = True) -> str | None:
-    """Why the Messages API would refuse a list, None where it would not; calls of the last exchange may wait."""
+def claude_refusal(messages: list[dict[str, Any]], *, unique: bool = True, empty: bool = False) -> str | None:
+    """Why the Messages API would refuse a list, None where it would not; calls of the last exchange may wait.
+
+    Args:
+        messages: of a request.
+        unique: whether ids that two calls share are refused.
+        empty: whether empty texts are taken.
+    """
     seen: set[str] = set()
     for at, message in enumerate(messages):
         if set(message) != {"role", "content"} or message["role"] not in ("user", "assistant", "system"):
@@ -81,7 +112,9 @@ def claude_refusal(messages: list[dict[str, Any]], *, unique: bool = True) -> st
         if (unique and seen & set(calls)) or len(set(calls)) != len(calls):
             return f"messages.{at}: tool_use ids must be unique"
         seen |= set(calls)
-        if any(part["type"] == "text" and not part["text"] for part in parts if isinstance(message["content"], list)):
+        if not empty and any(
+            part["type"] == "text" and not part["text"] for part in parts if isinstance(message["content"], list)
+        ):
             return f"messages.{at}: text content blocks must be non-empty"
     return None
 
@@ -98,9 +131,9 @@ def responses_refusal(items: list[dict[str, Any]]) -> str | None:
     for at, item in enumerate(items):
         kind = item.get("type", "message")
         if kind == "reasoning":
-            follows = items[at + 1].get("type", "message") if at + 1 < len(items) else ""
-            is_message = follows == "message" and items[at + 1].get("role") == "assistant"
-            if not (is_message or follows == "reasoning" or follows.endswith("_call")):
+            follows = items[at + 1] if at + 1 < len(items) else {"role": "nobody"}
+            is_spoken = follows.get("role", "assistant") == "assistant"
+            if not is_spoken or follows.get("type", "").endswith("_output"):
                 return f"items.{at}: reasoning without its required following item"
         elif kind.endswith("_call") and "call_id" in item:
             open_calls.append(item["call_id"])

@@ -19,6 +19,11 @@ EDGES = st.sampled_from(
     ]
 )  # fmt: skip
 TEXTS = EDGES | st.text(max_size=40) | st.lists(EDGES, max_size=4).map("".join)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
+    lambda children: st.lists(children, max_size=3) | st.dictionaries(TEXTS, children, max_size=3),
+    max_leaves=6,
+)
 SCORES = st.sampled_from([0.0, 0.1, 0.2, 0.5, 0.5, 0.9, 1.0]) | st.floats(0, 1)
 
 

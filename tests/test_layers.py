@@ -33,11 +33,16 @@ MAY_IMPORT = {
         "_core", "block", "errors", "messages.calls", "messages.fields", "messages.translation",
     },
     "messages.piece": {
-        "_core", "block", "errors", "messages.fields", "messages.openai", "messages.translation",
+        "block", "errors", "messages.calls", "messages.fields", "messages.openai", "messages.translation",
     },
-    "messages.arrangement": {"block", "messages.calls", "messages.fields", "messages.piece"},
+    "messages.arrangement": {"block", "messages.calls", "messages.fields", "messages.openai", "messages.piece"},
     "messages.anthropic": {
         "block", "errors", "messages.arrangement", "messages.calls", "messages.fields", "messages.openai",
+        "messages.translation",
+    },
+    "messages.items": {"block", "messages.calls", "messages.fields", "messages.openai", "messages.translation"},
+    "messages.responses": {
+        "block", "errors", "messages.calls", "messages.fields", "messages.items", "messages.openai",
         "messages.translation",
     },
     "arrays": {"errors"},

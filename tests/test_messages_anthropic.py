@@ -14,16 +14,11 @@ from pycontext import BlockSet, BudgetExceededError, ContextBlock, ContextType, 
 from pycontext.messages import openai
 from pycontext.messages.anthropic import from_blocks, system_of, to_blocks
 from reference import count_messages
-from shapes import claude_of, claude_refusal
-from strategies import TEXTS
+from shapes import WHY, as_json, claude_of, claude_refusal, deep, textual
+from strategies import JSON, TEXTS
 from strategies import messages as chats
 
 NON_EMPTY = TEXTS.filter(bool)
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(TEXTS, children, max_size=3),
-    max_leaves=6,
-)
 TEXT = st.builds(lambda text: {"type": "text", "text": text}, NON_EMPTY)
 MARKED = TEXT.map(lambda part: {**part, "cache_control": {"type": "ephemeral"}})
 IMAGE = st.sampled_from(
@@ -71,11 +66,6 @@ def conversations(draw, ids=("t0", "t1", "t2")):
         )
         messages.append({"role": "assistant", "content": draw(content)})
     return messages
-
-
-def as_json(value):
-    """With the order of keys, which dicts do not compare."""
-    return json.dumps(value)
 
 
 @given(messages=conversations(), system=st.none() | TEXTS | st.lists(TEXT | MARKED, min_size=1, max_size=3))
@@ -152,7 +142,8 @@ def test_repeated_ids_pair_with_the_last_call_that_waits():
 
 
 def test_a_conversation_may_come_in_pieces():
-    chat = [user(text("look")), assistant(use("a"), use("b")), user(result("b"), result("a"), text("and?"))]
+    twice = [assistant(use("c")), assistant(use("c")), user(result("c")), user(result("c"))]
+    chat = [user(text("look")), assistant(use("a"), use("b")), user(result("b"), result("a"), text("and?")), *twice]
     whole = to_blocks(chat)
     for cut in range(len(chat) + 1):
         first = to_blocks(chat[:cut])
@@ -384,17 +375,11 @@ def test_what_has_no_counterpart_is_said_as_json():
 @given(messages=conversations())
 def test_the_cost_is_never_less_than_the_chat_request_and_equal_where_it_is_exact(messages):
     selection = prune(to_blocks(messages, system="You help."), 2**40)
-    rendered = [_textual(message) for message in selection.messages()]
+    rendered = [textual(message) for message in selection.messages()]
     counted = count_messages(rendered)
     assert selection.tokens >= counted
     if selection.exact:
         assert selection.tokens == counted
-
-
-def _textual(message):
-    content = message["content"]
-    said = content if not isinstance(content, list) else "".join(part["text"] for part in content if "text" in part)
-    return {**message, "content": said}
 
 
 def test_plain_exchanges_are_exact_and_the_rest_is_estimated():
@@ -410,9 +395,6 @@ def test_plain_exchanges_are_exact_and_the_rest_is_estimated():
     assert not exact(assistant(THOUGHT, text("a")))
     assert BlockSet(to_blocks([user(PICTURE)])).total_cost("openai") > 4_784
     assert BlockSet(to_blocks([user(result(content=[PICTURE]))])).total_cost("openai") > 4_784
-
-
-WHY = "because " * 50
 
 
 @pytest.mark.parametrize(
@@ -460,13 +442,6 @@ def test_a_text_is_kept_once():
     large = "x" * 700_000
     for message in (user(text(large)), user(result(content=large)), user(result(content=[text(large), PICTURE]))):
         assert from_blocks(to_blocks([message])) == [message]
-
-
-def deep():
-    value = []
-    for _ in range(100_000):
-        value = [value]
-    return value
 
 
 @pytest.mark.parametrize(
@@ -542,6 +517,10 @@ def test_an_edited_type_gives_the_role():
     said.type = ContextType.AGENT
     found.type = ContextType.MEMORY
     assert from_blocks([said, found]) == [assistant(text("a"), PICTURE), {"role": "user", "content": "[MEMORY]\nfound"}]
+    call, found, said = to_blocks([assistant(use()), user(result(), text("a"))])
+    said.type = ContextType.AGENT
+    assert from_blocks([call, found, said]) == [assistant(use()), user(result()), assistant(text("a"))]
+    found.type = ContextType.MEMORY
     assert openai.from_blocks([found]) == [{"role": "user", "content": "[MEMORY]\nfound"}]
 
 

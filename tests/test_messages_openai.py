@@ -11,13 +11,9 @@ from hypothesis import strategies as st
 
 from pycontext import BlockSet, ContextBlock, ContextType, ValidationError
 from pycontext.messages.openai import from_blocks, to_blocks
-from strategies import TEXTS, messages
+from shapes import as_json, deep
+from strategies import JSON, TEXTS, messages
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
-    lambda children: st.lists(children, max_size=3) | st.dictionaries(TEXTS, children, max_size=3),
-    max_leaves=6,
-)
 FIELD_NAMES = st.sampled_from(["name", "refusal", "annotations", "x", "metadata", "content", ".keys", "role ", "ключ"])
 PARTS = st.lists(
     st.builds(lambda text: {"type": "text", "text": text}, TEXTS)
@@ -37,11 +33,6 @@ def odd_messages(draw):
     if draw(st.booleans()) or role == "user":
         items.append(("content", draw(st.none() | TEXTS | PARTS)))
     return dict(draw(st.permutations(items)))
-
-
-def as_json(value):
-    """With the order of keys, which dicts do not compare."""
-    return json.dumps(value)
 
 
 @given(chat=messages())
@@ -234,11 +225,8 @@ def test_what_json_cannot_say_again_is_refused(message, words):
 
 
 def test_a_value_nested_too_deep_is_refused():
-    deep = []
-    for _ in range(100_000):
-        deep = [deep]
     with pytest.raises(ValidationError, match="e <list> is not JSON: RecursionError"):
-        to_blocks([{"role": "user", "content": "x", "e": deep}])
+        to_blocks([{"role": "user", "content": "x", "e": deep()}])
 
 
 @pytest.mark.parametrize("role", ["[]", "{}", "7", '"boss"'])

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 from pycontext.block import ContextBlock, ContextType
 from pycontext.messages.calls import CallIds
 from pycontext.messages.fields import checked_blocks
-from pycontext.messages.piece import Piece, read, under_header
+from pycontext.messages.openai import under_header
+from pycontext.messages.piece import Piece, read
 
 System = str | list[dict[str, Any]]
 Message = dict[str, Any]
@@ -88,7 +89,7 @@ def _paired(pieces: list[Piece]) -> dict[str, list[Piece]]:
             piece.content[0]["tool_use_id"] = found[1]
             results[found[0]].append(piece)
         elif not piece.is_own:
-            piece.content = under_header(piece.block)
+            piece.content = under_header(piece.block.type, piece.block.content)
     return results
 
 

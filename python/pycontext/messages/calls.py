@@ -21,6 +21,14 @@ def calls_of(message: Mapping[str, Any]) -> list[str]:
     return found + [call_key("function", call.get("name")) for call in _dicts([function])]
 
 
+def chat_calls(chat: Mapping[str, Any]) -> list[Any]:
+    """Return the calls of a chat message, a legacy function in the form of the others."""
+    calls, function = chat.get("tool_calls"), chat.get("function_call")
+    # A function answers by its name.
+    legacy = [{"id": function.get("name"), "function": function}] if isinstance(function, dict) else []
+    return (calls if isinstance(calls, list) else []) + legacy
+
+
 def answered_by(message: Mapping[str, Any]) -> str:
     """Return the name under which the call of a chat result was noted."""
     if message["role"] == "function":

@@ -13,6 +13,14 @@ from typing import Any, Final, NamedTuple
 from pycontext.block import ContextType
 from pycontext.errors import ValidationError, shown
 
+# Roles that every API has, and those of OpenAI; for tools each has its own.
+ROLE_OF_TYPE: Final = {ContextType.SYSTEM: "system", ContextType.USER: "user", ContextType.AGENT: "assistant"}
+TYPE_OF_ROLE: Final = {
+    "system": ContextType.SYSTEM,
+    "developer": ContextType.SYSTEM,
+    "user": ContextType.USER,
+    "assistant": ContextType.AGENT,
+}
 # The article's scores for blocks of these types.
 SCORE_OF_TYPE: Final = {
     ContextType.SYSTEM: 1.0,

@@ -19,7 +19,9 @@ from pycontext.block import ContextBlock, ContextType
 from pycontext.errors import ValidationError, shown
 from pycontext.messages.calls import Waiting, answered_by, calls_of
 from pycontext.messages.fields import (
+    ROLE_OF_TYPE,
     SCORE_OF_TYPE,
+    TYPE_OF_ROLE,
     Slot,
     checked_blocks,
     checked_list,
@@ -33,20 +35,8 @@ from pycontext.messages.translation import as_chat, is_foreign
 
 __all__ = ["from_blocks", "to_blocks"]
 
-_TYPE_OF_ROLE: Final = {
-    "system": ContextType.SYSTEM,
-    "developer": ContextType.SYSTEM,
-    "user": ContextType.USER,
-    "assistant": ContextType.AGENT,
-    "tool": ContextType.TOOL,
-    "function": ContextType.TOOL,
-}
-_ROLE_OF_TYPE: Final = {
-    ContextType.SYSTEM: "system",
-    ContextType.USER: "user",
-    ContextType.AGENT: "assistant",
-    ContextType.TOOL: "tool",
-}
+_TYPE_OF_ROLE: Final = {**TYPE_OF_ROLE, "tool": ContextType.TOOL, "function": ContextType.TOOL}
+_ROLE_OF_TYPE: Final = {**ROLE_OF_TYPE, ContextType.TOOL: "tool"}
 _PREFIX: Final = "openai."
 _ROLE: Final = "openai.role"
 _CONTENT: Final = "openai.content"
@@ -159,11 +149,16 @@ def _read(message: Mapping[str, Any]) -> tuple[ContextType, str, dict[str, str]]
 def _write(block_id: str, kind: ContextType, text: str, metadata: Mapping[str, str]) -> dict[str, Any]:
     message = chat_of(block_id, kind, text, metadata)
     if message is None:
-        return {"role": "user", "content": f"[{kind.name}]\n{escape(text)}"}
+        return {"role": "user", "content": under_header(kind, text)}
     if message["role"] == "tool" and is_foreign(metadata) and isinstance(message["content"], list):
         parts = message["content"]
         message["content"] = [part if part["type"] == "text" else {"type": "text", "text": "[image]"} for part in parts]
     return message
+
+
+def under_header(kind: ContextType, text: str) -> str:
+    """Return what a user message says of a block that no role fits."""
+    return f"[{kind.name}]\n{escape(text)}"
 
 
 def chat_of(block_id: str, kind: ContextType, text: str, metadata: Mapping[str, str]) -> dict[str, Any] | None:

@@ -7,14 +7,13 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from pycontext._core import escape
 from pycontext.block import ContextBlock, ContextType
 from pycontext.errors import ValidationError, shown
-from pycontext.messages.fields import encode, load, load_dicts, put
-from pycontext.messages.openai import chat_of
+from pycontext.messages.calls import chat_calls
+from pycontext.messages.fields import ROLE_OF_TYPE, encode, load, load_dicts, put
+from pycontext.messages.openai import chat_of, under_header
 from pycontext.messages.translation import CONTENT, MESSAGE, OF, part_slots
 
-_ROLE_OF_TYPE: Final = {ContextType.SYSTEM: "system", ContextType.USER: "user", ContextType.AGENT: "assistant"}
 _DATA_URL: Final = re.compile(r"data:([^;,]+);base64,(.*)", re.DOTALL)
 _THINKING: Final = ("thinking", "redacted_thinking")
 
@@ -53,11 +52,6 @@ class Piece:
             message.setdefault(key, value)
 
 
-def under_header(block: ContextBlock) -> str:
-    """Return the text of a block that no role fits."""
-    return f"[{block.type.name}]\n{escape(block.content)}"
-
-
 def read(block: ContextBlock) -> Piece:
     """Return what a block says.
 
@@ -74,11 +68,11 @@ def read(block: ContextBlock) -> Piece:
         return _headed(block) if chat is None else _of_chat(block, chat)
     if kind is ContextType.TOOL:
         return _headed(block)
-    return Piece(block, _ROLE_OF_TYPE[kind], block.content, is_own=True, fields=_fields(block))
+    return Piece(block, ROLE_OF_TYPE[kind], block.content, is_own=True, fields=_fields(block))
 
 
 def _headed(block: ContextBlock) -> Piece:
-    return Piece(block, "user", under_header(block), is_own=True)
+    return Piece(block, "user", under_header(block.type, block.content), is_own=True)
 
 
 def _of_parts(block: ContextBlock) -> Piece:
@@ -96,7 +90,7 @@ def _of_parts(block: ContextBlock) -> Piece:
         return Piece(block, "system", block.content, is_own=True, fields=_fields(block))
     # What was edited to another type is no piece of its message any more.
     of = metadata.get(OF) if kind is ContextType.USER else None
-    return Piece(block, _ROLE_OF_TYPE[kind], parts, True, _fields(block), of)
+    return Piece(block, ROLE_OF_TYPE[kind], parts, True, _fields(block), of)
 
 
 def _fields(block: ContextBlock) -> dict[str, Any]:
@@ -123,7 +117,7 @@ def _insert(parts: list[dict[str, Any]], text: str) -> None:
 
 def _of_chat(block: ContextBlock, chat: dict[str, Any]) -> Piece:
     """A chat message; its calls keep the ids they have until all are known."""
-    role = _ROLE_OF_TYPE.get(block.type, "user")
+    role = ROLE_OF_TYPE.get(block.type, "user")
     said = chat.get("content") or ""
     refusal = chat.get("refusal")
     if block.type is ContextType.SYSTEM:
@@ -133,19 +127,12 @@ def _of_chat(block: ContextBlock, chat: dict[str, Any]) -> Piece:
         content = said if isinstance(said, str) else _parts(said)
         part = {"type": "tool_result", "tool_use_id": answers, "content": content}
         return Piece(block, role, [part], is_own=False, answers=answers)
-    calls = [_call(call) for call in _calls(chat)]
+    calls = [_call(call) for call in chat_calls(chat)]
     refused = [_text(refusal)] if isinstance(refusal, str) and refusal else []
     if isinstance(said, str) and not calls and not refused:
         return Piece(block, role, said, is_own=False)
     parts = _parts(said) if isinstance(said, list) else [_text(said)] if said else []
     return Piece(block, role, [*parts, *refused, *calls], is_own=False)
-
-
-def _calls(chat: dict[str, Any]) -> list[Any]:
-    calls, function = chat.get("tool_calls"), chat.get("function_call")
-    # A function answers by its name.
-    legacy = [{"id": function.get("name"), "function": function}] if isinstance(function, dict) else []
-    return (calls if isinstance(calls, list) else []) + legacy
 
 
 def _call(call: Any) -> dict[str, Any]:

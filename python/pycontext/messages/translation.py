@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pycontext.block import ContextType
-from pycontext.messages.fields import Slot, encode, is_text, load_dicts, put, text_slots
+from pycontext.messages.fields import ROLE_OF_TYPE, Slot, encode, is_text, load_dicts, put, text_slots
 
 # Of an Anthropic block: the parts, the fields of its message, the first block of that message.
 CONTENT: Final = "anthropic.content"
@@ -20,8 +20,7 @@ OF: Final = "anthropic.of"
 # Of a Responses block: the items.
 ITEMS: Final = "openai.items"
 
-_ITEM_TEXTS: Final = ("input_text", "output_text", "text")
-_ROLE_OF_TYPE: Final = {ContextType.SYSTEM: "system", ContextType.USER: "user", ContextType.AGENT: "assistant"}
+ITEM_TEXTS: Final = ("input_text", "output_text", "text")
 
 
 def is_foreign(metadata: Mapping[str, str]) -> bool:
@@ -68,14 +67,14 @@ def item_slots(items: list[Any]) -> list[Slot]:
             continue
         value = item.get(key)
         # The item that follows a reasoning item must stay, even when its text is taken away.
-        own = [Slot(item, key, None)] if is_text(value) else text_slots(value, _ITEM_TEXTS)
+        own = [Slot(item, key, None)] if is_text(value) else text_slots(value, ITEM_TEXTS)
         slots += [slot._replace(siblings=None) for slot in own]
     return slots
 
 
 def is_message(item: Mapping[str, Any]) -> bool:
     """Return whether a Responses item is a message; the short form has a role and no type."""
-    return item.get("type", "message") == "message" and "role" in item
+    return item.get("type") in (None, "message") and "role" in item
 
 
 def called_id(item: Mapping[str, Any]) -> str | None:
@@ -170,9 +169,9 @@ def _message(
 ) -> dict[str, Any] | None:
     if kind is ContextType.TOOL and answered is not None:
         return {"role": "tool", "tool_call_id": answered, "content": content}
-    if kind not in _ROLE_OF_TYPE:
+    if kind not in ROLE_OF_TYPE:
         return None
-    return {"role": _ROLE_OF_TYPE[kind], "content": content} | ({"tool_calls": calls} if calls else {})
+    return {"role": ROLE_OF_TYPE[kind], "content": content} | ({"tool_calls": calls} if calls else {})
 
 
 def _call(call_id: Any, name: Any, arguments: str) -> dict[str, Any]:
