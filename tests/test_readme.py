@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-POLICIES = (ROOT / "docs" / "policies.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"```python\n(.*?)```", README + POLICIES, re.DOTALL)
+DOCS = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("policies.md", "messages.md")]
+EXAMPLES = re.findall(r"```python\n(.*?)```", "".join([README, *DOCS]), re.DOTALL)
 
 
 def test_there_is_an_example():
@@ -39,6 +39,7 @@ PAGES = [
     "CONTRIBUTING.md",
     "benches/README.md",
     "benches/profiles.md",
+    "docs/messages.md",
     "docs/policies.md",
 ]
 
