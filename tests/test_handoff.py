@@ -258,7 +258,7 @@ def test_what_was_withheld_is_not_in_the_bytes():
         ),
     ]
     old = package(blocks)
-    old._unknown["secret"] = secret
+    old = ContextPackage.from_dict({**old.to_dict(), "x-note": secret})
     # All of it is there before, so that its absence says something.
     for word in (secret, "HAT007", "SAVE-99", "u0034111", "who", "gone"):
         assert word.encode() in old.to_protobuf(), word
@@ -349,10 +349,10 @@ def test_a_function_that_redacts_is_a_plug_in():
     made = handoff(package(), to="receiver", redact=lambda text: text.replace("Ann", "A."))
     assert b"Ann" not in made.package.to_protobuf()
     with pytest.raises(PluginError, match="redact <lambda> raised ZeroDivisionError") as caught:
-        handoff(package(), to="receiver", redact=lambda text: 1 / 0)
+        handoff(package(), to="receiver", redact=lambda _: 1 / 0)
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     with pytest.raises(PluginError, match="redact <lambda> returned NoneType, not str"):
-        handoff(package(), to="receiver", redact=lambda text: None)
+        handoff(package(), to="receiver", redact=lambda _: None)
 
 
 @settings(max_examples=150, deadline=None)

@@ -168,7 +168,7 @@ CORE_MAY_USE = {
     "slice": set(),
     # Two nouns that know each other: units are noted as rows come, and read anew from the rows.
     "unit": {"columns", "kind", "policy"},
-    "columns": {"cost", "count", "error", "kind", "limits", "policy", "provider", "twin", "unit"},
+    "columns": {"cost", "count", "error", "kind", "limits", "policy", "provider", "render", "twin", "unit"},
     "score": {"columns", "kind", "policy"},
     "dedup": {"columns", "policy", "unit"},
     "selection": {"columns", "cost", "error", "policy", "unit"},

@@ -89,7 +89,7 @@ def _paired(pieces: list[Piece]) -> dict[str, list[Piece]]:
             piece.content[0]["tool_use_id"] = found[1]
             results[found[0]].append(piece)
         elif not piece.is_own:
-            piece.content = under_header(piece.block.type, piece.block.content)
+            piece.content = under_header(piece.block.type, piece.block.content, piece.block.origin)
     return results
 
 

@@ -79,7 +79,7 @@ def _read(block: ContextBlock) -> Entry:
 
 
 def _headed(block: ContextBlock) -> Item:
-    return {"role": "user", "content": under_header(block.type, block.content)}
+    return {"role": "user", "content": under_header(block.type, block.content, block.origin)}
 
 
 def _of_items(block: ContextBlock) -> Entry:

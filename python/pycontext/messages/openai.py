@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from pycontext._core import escape
+from pycontext._core import escape, header
 from pycontext.block import ContextBlock, ContextType
 from pycontext.errors import ValidationError, shown
 from pycontext.messages.calls import Waiting, answered_by, calls_of
@@ -87,7 +87,8 @@ def from_blocks(blocks: Iterable[ContextBlock]) -> list[dict[str, Any]]:
 
     A block that came from a message becomes that message again; where its content was edited, the edit wins. Of other
     blocks, SYSTEM, USER and AGENT become messages of their role; MEMORY, KNOWLEDGE and TOOL become user messages under
-    a header such as `[MEMORY]`, because no role of the API fits them.
+    a header such as `[MEMORY]`, because no role of the API fits them; with an `origin`, the header says that they are
+    data.
 
     Blocks of the Anthropic and Responses adapters are translated: texts, images, calls and results. Thinking and
     reasoning, which only the model that wrote them can read, stay behind, and so do marks such as `cache_control` and
@@ -97,7 +98,9 @@ def from_blocks(blocks: Iterable[ContextBlock]) -> list[dict[str, Any]]:
     Raises:
         ValidationError: a metadata value under `openai.` or `anthropic.` is not JSON.
     """
-    return [_write(block.id, block.type, block.content, block.metadata) for block in checked_blocks(blocks)]
+    return [
+        _write(block.id, block.type, block.content, block.metadata, block.origin) for block in checked_blocks(blocks)
+    ]
 
 
 def waiting_in(blocks: Iterable[ContextBlock]) -> Waiting:
@@ -120,8 +123,8 @@ def from_fields(fields: Sequence[Any]) -> dict[str, Any]:
     Raises:
         ValidationError: a metadata value under `openai.` or `anthropic.` is not JSON.
     """
-    block_id, content, _, number, metadata, *_ = fields
-    return _write(block_id, ContextType(number), content, metadata)
+    block_id, content, _, number, metadata, *_, origin = fields
+    return _write(block_id, ContextType(number), content, metadata, origin)
 
 
 def _read(message: Mapping[str, Any]) -> tuple[ContextType, str, dict[str, str]]:
@@ -146,19 +149,21 @@ def _read(message: Mapping[str, Any]) -> tuple[ContextType, str, dict[str, str]]
     raise ValidationError(f"content {shown(content)} is {type(content).__name__}, not str, list or null")
 
 
-def _write(block_id: str, kind: ContextType, text: str, metadata: Mapping[str, str]) -> dict[str, Any]:
+def _write(
+    block_id: str, kind: ContextType, text: str, metadata: Mapping[str, str], origin: str | None
+) -> dict[str, Any]:
     message = chat_of(block_id, kind, text, metadata)
     if message is None:
-        return {"role": "user", "content": under_header(kind, text)}
+        return {"role": "user", "content": under_header(kind, text, origin)}
     if message["role"] == "tool" and is_foreign(metadata) and isinstance(message["content"], list):
         parts = message["content"]
         message["content"] = [part if part["type"] == "text" else {"type": "text", "text": "[image]"} for part in parts]
     return message
 
 
-def under_header(kind: ContextType, text: str) -> str:
-    """Return what a user message says of a block that no role fits."""
-    return f"[{kind.name}]\n{escape(text)}"
+def under_header(kind: ContextType, text: str, origin: str | None) -> str:
+    """Return what a user message says of a block that no role fits; what came from others is marked as data."""
+    return header(kind.value, origin is not None) + escape(text)
 
 
 def chat_of(block_id: str, kind: ContextType, text: str, metadata: Mapping[str, str]) -> dict[str, Any] | None:

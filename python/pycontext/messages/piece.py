@@ -72,7 +72,7 @@ def read(block: ContextBlock) -> Piece:
 
 
 def _headed(block: ContextBlock) -> Piece:
-    return Piece(block, "user", under_header(block.type, block.content), is_own=True)
+    return Piece(block, "user", under_header(block.type, block.content, block.origin), is_own=True)
 
 
 def _of_parts(block: ContextBlock) -> Piece:

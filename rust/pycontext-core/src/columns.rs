@@ -13,6 +13,7 @@ use crate::kind::Kind;
 use crate::limits::{Limits, is_provider};
 use crate::policy::References;
 use crate::provider::{Call, Provider};
+use crate::render::Label;
 use crate::twin::Twins;
 use crate::unit::Units;
 
@@ -266,6 +267,12 @@ impl<T: AsRef<str>> Columns<T> {
         self.extra[row].as_ref()?.origin.as_ref()
     }
 
+    /// What the header of a row says.
+    #[must_use]
+    pub fn label(&self, row: usize) -> Label {
+        Label::of(self.kind[row], self.origin(row).is_some())
+    }
+
     /// What only travels with a row.
     #[must_use]
     pub fn extra(&self, row: usize) -> Option<&Extra<T>> {
@@ -483,6 +490,8 @@ impl<T: AsRef<str>> Columns<T> {
             let metadata = extra.take().map_or_else(Vec::new, |extra| extra.metadata);
             *extra = Extra::of(metadata, origin.cloned(), Box::default());
         }
+        // Headers say it.
+        self.costs = Default::default();
     }
 
     /// The first row of the unit of every row; `settle` comes first.
@@ -535,7 +544,7 @@ impl<T: AsRef<str>> Columns<T> {
     fn cost(&self, row: usize, render: Render, counter: &impl Counter) -> Cost {
         cost(
             render,
-            self.kind[row],
+            self.label(row),
             self.content[row].as_ref(),
             self.tokens[row],
             self.provider(row),

@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use crate::count::{Counter, Encoding};
 use crate::kind::Kind;
 use crate::provider::{Call, Provider};
-use crate::render::{SEPARATOR, body, escape, header, needs_escape};
+use crate::render::{Label, SEPARATOR, body, escape, header, needs_escape};
 
 /// How blocks are rendered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,28 +106,29 @@ impl Tails {
 /// The cost of a block whose content has `tokens` tokens.
 pub fn cost(
     render: Render,
-    kind: Kind,
+    label: Label,
     content: &str,
     tokens: u32,
     provider: Option<&Provider>,
     counter: &impl Counter,
 ) -> Cost {
     match render {
-        Render::OpenAi => message(kind, content, tokens, provider, counter),
-        Render::Text => piece(kind, content, tokens, provider, counter),
+        Render::OpenAi => message(label, content, tokens, provider, counter),
+        Render::Text => piece(label, content, tokens, provider, counter),
     }
 }
 
 fn message(
-    kind: Kind,
+    label: Label,
     content: &str,
     tokens: u32,
     provider: Option<&Provider>,
     counter: &impl Counter,
 ) -> Cost {
+    let kind = label.kind;
     let has_role = !kind.is_fact() && (kind != Kind::Tool || provider.is_some_and(|p| p.is_result));
     if !has_role {
-        let sum = under_header(kind, content, tokens, counter);
+        let sum = under_header(label, content, tokens, counter);
         return Cost { tokens: sum.saturating_add(framing::MESSAGE), tail: 0, is_exact: true };
     }
     let mut sum = tokens;
@@ -181,26 +182,28 @@ fn call_tokens(calls: &[Call], counter: &impl Counter) -> u32 {
 }
 
 /// Tokens of a header alone, which is counted once: every block of the text form has one.
-fn header_tokens(encoding: Encoding, kind: Kind) -> u32 {
-    type Tokens = [u32; Kind::ALL.len()];
+fn header_tokens(encoding: Encoding, label: Label) -> u32 {
+    type Tokens = [[u32; 2]; Kind::ALL.len()];
     static TOKENS: [OnceLock<Tokens>; Encoding::ALL.len()] =
         [const { OnceLock::new() }; Encoding::ALL.len()];
-    let count_all = || Kind::ALL.map(|kind| encoding.count(header(kind)));
-    TOKENS[encoding as usize].get_or_init(count_all)[kind as usize]
+    let count = |kind, is_data| encoding.count(header(Label { kind, is_data }));
+    let count_all = || Kind::ALL.map(|kind| [false, true].map(|is_data| count(kind, is_data)));
+    TOKENS[encoding as usize].get_or_init(count_all)[label.kind as usize]
+        [usize::from(label.is_data)]
 }
 
 /// Tokens of header and content as one string.
-fn under_header(kind: Kind, content: &str, tokens: u32, counter: &impl Counter) -> u32 {
+fn under_header(label: Label, content: &str, tokens: u32, counter: &impl Counter) -> u32 {
     match counter.encoding() {
         Some(encoding) if starts_apart(content) && !needs_escape(content) => {
-            header_tokens(encoding, kind).saturating_add(tokens)
+            header_tokens(encoding, label).saturating_add(tokens)
         }
-        _ => counter.count(&[header(kind), &escape(content)].concat()),
+        _ => counter.count(&[header(label), &escape(content)].concat()),
     }
 }
 
 fn piece(
-    kind: Kind,
+    label: Label,
     content: &str,
     tokens: u32,
     provider: Option<&Provider>,
@@ -210,12 +213,12 @@ fn piece(
     let ending = if has_calls { None } else { split_ending(content) };
     let (without, separator) = match (counter.encoding(), ending) {
         (Some(encoding), Some(ending)) if starts_apart(content) && !needs_escape(content) => {
-            let head = header_tokens(encoding, kind).saturating_add(tokens);
+            let head = header_tokens(encoding, label).saturating_add(tokens);
             (head, separator_tokens(encoding, ending))
         }
         _ => {
             let body = body(content, provider);
-            let text = [header(kind), &escape(&body)].concat();
+            let text = [header(label), &escape(&body)].concat();
             let without = counter.count(&text);
             let with = counter.count(&(text + SEPARATOR));
             (without, i64::from(with) - i64::from(without))
@@ -257,7 +260,14 @@ mod tests {
     const O200K: Encoding = Encoding::O200k;
 
     fn text_cost(content: &str) -> Cost {
-        cost(Render::Text, Kind::User, content, O200K.count(content), None, &O200K)
+        cost(
+            Render::Text,
+            Label::of(Kind::User, false),
+            content,
+            O200K.count(content),
+            None,
+            &O200K,
+        )
     }
 
     #[test]
@@ -288,7 +298,8 @@ mod tests {
         let fields =
             [("openai.tool_calls", r#"[{"function":{"name":"get_users","arguments":"{}"}}]"#)];
         let provider = Provider::read(fields.into_iter());
-        let call = cost(Render::OpenAi, Kind::Agent, "", 0, provider.as_ref(), &O200K);
+        let call =
+            cost(Render::OpenAi, Label::of(Kind::Agent, false), "", 0, provider.as_ref(), &O200K);
         assert_eq!(
             call.tokens,
             2 * O200K.count("get_users") + O200K.count("{}") + framing::ONE_CALL

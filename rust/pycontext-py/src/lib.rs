@@ -42,7 +42,7 @@ mod _core {
     #[pymodule_export]
     use super::count::{count_tokens, count_tokens_batch, vocabulary};
     #[pymodule_export]
-    use super::escape::{escape, unescape};
+    use super::escape::{escape, header, unescape};
     #[pymodule_export]
     use super::hash::{block_hashes, content_hash};
     #[pymodule_export]

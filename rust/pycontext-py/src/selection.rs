@@ -199,7 +199,7 @@ impl Selection {
             message.set_item(intern!(py, "role"), role)?;
             let content = &columns.contents()[row];
             if kind.is_fact() || kind == Kind::Tool {
-                let text = [header(kind), &escape(content)].concat();
+                let text = [header(columns.label(row)), &escape(content)].concat();
                 message.set_item(intern!(py, "content"), text)?;
             } else {
                 message.set_item(intern!(py, "content"), content)?;
@@ -223,7 +223,7 @@ impl Selection {
             if !out.is_empty() {
                 out.push_str(SEPARATOR);
             }
-            out.push_str(header(columns.kinds()[row]));
+            out.push_str(header(columns.label(row)));
             out.push_str(&escape(&body(&columns.contents()[row], columns.provider(row))));
         }
         out
