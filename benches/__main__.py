@@ -23,6 +23,7 @@ from benches.python import (
     count,
     decay,
     dedup,
+    handoff,
     metrics,
     prune_blocks,
     prune_command,
@@ -39,6 +40,7 @@ BENCHES = {
     "decay": decay.run,
     "dedup": dedup.run,
     "metrics": metrics.run,
+    "handoff": handoff.run,
     "count": count.run,
 }
 RECORDED = ("conversations/airline.jsonl", "usage/gpt-4.1-mini.jsonl", "evidence/knowledge.json")

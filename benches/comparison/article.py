@@ -61,3 +61,25 @@ def relevance(query: str, blocks: Sequence[Block]) -> None:
     scores = {block.id: float(similarity) for block, similarity in zip(others, similarities, strict=True)}
     for block in others:
         block.relevance_score = scores[block.id]
+
+
+def as_dict(session_id: str, agent_id: str, blocks: Sequence[ContextBlock]) -> dict[str, object]:
+    """A session as JSON values: shared with the blocks, unchecked."""
+    return {
+        "session_id": session_id,
+        "agent_id": agent_id,
+        "version": 1,
+        "blocks": [
+            {
+                "id": block.id,
+                "content": block.content,
+                "relevance_score": block.relevance_score,
+                "type": block.type.name,
+                "metadata": block.metadata,
+                "timestamp": block.timestamp,
+                "token_count": block.token_count,
+                "references": block.references,
+            }
+            for block in blocks
+        ],
+    }

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pycontext._core import check_id
-from pycontext.block import PROVIDER_PREFIXES, ContextBlock, ContextType, raw_count
+from pycontext.block import PROVIDER_PREFIXES, ContextBlock, ContextType, restore
 from pycontext.blockset import BlockSet
 from pycontext.budget import LARGEST_BUDGET, Budget
 from pycontext.errors import PluginError, ValidationError, shown
@@ -230,13 +230,11 @@ def handoff(
 class _Redactor:
     """Takes out what must not travel."""
 
-    function: Callable[[str], str]
+    function: Callable[[str], str] | None
 
     @classmethod
     def of(cls, redact: Redact | None) -> _Redactor:
-        if redact is None:
-            return cls(str)
-        if callable(redact):
+        if redact is None or callable(redact):
             return cls(redact)
         if isinstance(redact, str | re.Pattern) or not isinstance(redact, Iterable):
             raise ValidationError(
@@ -259,6 +257,8 @@ class _Redactor:
         return cls(replace)
 
     def __call__(self, text: str) -> str:
+        if self.function is None:
+            return text
         try:
             changed = self.function(text)
         except Exception as error:
@@ -287,10 +287,14 @@ class _Draft:
 
     def read(self, before: BlockSet) -> None:
         """Take in the sender's blocks."""
-        blocks, units, calls = list(before), before.units(), before.calls()
+        # Not handed out by the set: it would read every one of them back at every step.
+        blocks = [restore(fields, before.counter.name) for fields in before.to_fields()]
+        units, calls = before.units(), before.calls()
         self.order = {block.id: row for row, block in enumerate(blocks)}
         self._name(blocks)
-        touched = {row for row, block in enumerate(blocks) if self._touches(block)}
+        touched = set()
+        if self.redact.function is not None:
+            touched = {row for row, block in enumerate(blocks) if self._touches(block)}
         # By the first row of their unit: exchanges in which something changes, or whose tools the receiver lacks.
         flat = {units[row] for row in touched}
         flat |= {units[row] for row, made in calls.items() if not self._has_tools(made)}
@@ -303,22 +307,13 @@ class _Draft:
                 self.as_text.append(block.id)
             if row in touched:
                 self.redacted.append(block.id)
-            content = self._text(block, calls.get(row, [])) if is_flat else block.content
-            # By the name of its slot: a count that some counter made goes along, and one is not made here.
-            tokens = raw_count(block) if content == block.content else None
-            self.blocks.append(
-                ContextBlock(
-                    self.names[block.id],
-                    content,
-                    block.relevance_score,
-                    block.type,
-                    self._metadata(block, is_flat=is_flat),
-                    block.timestamp,
-                    cast("int", tokens),
-                    [self.names[id] for id in block.references],
-                    block.origin,
-                )
-            )
+            if is_flat:
+                # A text that is still the same keeps its count.
+                block.content = self._text(block, calls.get(row, []))
+            block.metadata = self._metadata(block, is_flat=is_flat)
+            block.references = [self.names[id] for id in block.references]
+            block.id = self.names[block.id]
+            self.blocks.append(block)
 
     def withheld_with(self, selection: Selection) -> tuple[Withheld, ...]:
         """What stays with the sender, by its own ids and in its order."""
@@ -404,10 +399,11 @@ def _mapped(value: Any, change: Callable[[str], str]) -> Any:
 
 def _cut_references(blocks: BlockSet) -> None:
     """Leave out references to what does not travel: the ids say something of it."""
-    ids = {block.id for block in blocks}
-    for block in blocks:
-        if not ids.issuperset(block.references):
-            block.references = [id for id in block.references if id in ids]
+    references = [fields[7] for fields in blocks.to_fields()]
+    ids = {fields[0] for fields in blocks.to_fields()}
+    for row, named in enumerate(references):
+        if not ids.issuperset(named):
+            blocks[row].references = [id for id in named if id in ids]
 
 
 def _check_receiver(package: ContextPackage, to: str) -> None:
