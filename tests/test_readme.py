@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("policies.md", "messages.md")]
+DOCS = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("handoff.md", "messages.md", "policies.md")]
 EXAMPLES = re.findall(r"```python\n(.*?)```", "".join([README, *DOCS]), re.DOTALL)
 
 
@@ -39,6 +39,7 @@ PAGES = [
     "CONTRIBUTING.md",
     "benches/README.md",
     "benches/profiles.md",
+    "docs/handoff.md",
     "docs/messages.md",
     "docs/policies.md",
 ]
