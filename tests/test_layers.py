@@ -59,10 +59,11 @@ MAY_IMPORT = {
     },
     "originals": {"block"},
     "shadow": {"selection"},
+    "session": {"errors", "originals", "package", "selection", "shadow"},
     "trust": {"block", "blockset", "budget", "counter", "errors", "limits", "package"},
     "manager": {
-        "block", "blockset", "budget", "counter", "errors", "formatter", "limits", "originals", "package", "policy",
-        "scorer", "selection", "shadow", "trust",
+        "block", "blockset", "budget", "counter", "errors", "formatter", "limits", "package", "policy", "scorer",
+        "selection", "session", "shadow", "trust",
     },
     "handoff": {"_core", "block", "blockset", "budget", "errors", "package", "policy", "scorer", "selection"},
     "cli.exits": set(),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -26,9 +25,9 @@ from pycontext.errors import (
 from pycontext.formatter import Formatter, Render
 from pycontext.limits import DEFAULT as DEFAULT_LIMITS
 from pycontext.limits import Limits
-from pycontext.originals import Originals
 from pycontext.package import ContextPackage
 from pycontext.policy import Policy, check_fraction
+from pycontext.session import Session, Sessions
 from pycontext.shadow import ShadowReport
 from pycontext.trust import Admission, Data, OnSystem, Replays, Trust
 
@@ -38,42 +37,12 @@ if TYPE_CHECKING:
 
 __all__ = ["ContextManager"]
 
-_LOG: Final = logging.getLogger(__name__)
-
 # Above the high mark a session is pruned to the low mark, so that not every block costs a prune.
 _HIGH_MARK: Final = 0.9
 _LOW_MARK: Final = 0.8
 
 # All blocks, as they are.
 _EVERYTHING: Final = Policy("everything", duplicates="keep")
-
-
-@dataclass(slots=True, eq=False)
-class _Session:
-    """A live session, what fell out of it, and in shadow mode what would have fallen."""
-
-    package: ContextPackage
-    originals: Originals = field(default_factory=Originals)
-    shadow: ShadowReport = field(default_factory=ShadowReport)
-    looked_at: float = 0.0
-    """Tokens of the session when it was last looked at in shadow mode, 0 once it has been below the mark again."""
-
-    def keep(self, selection: Selection) -> None:
-        """Remove what a selection dropped, and remember it."""
-        self.originals.put(self.package.blocks.keep(selection))
-
-    def note(self, outcome: Selection | BudgetExceededError) -> None:
-        """Report what would have been done."""
-        report, name = self.shadow, self.package.session_id
-        if isinstance(outcome, BudgetExceededError):
-            self.shadow = replace(report, refused=report.refused + 1)
-            _LOG.warning("shadow: session %s would be refused: %s", name, outcome)
-            return
-        self.shadow = replace(report, looks=report.looks + 1, selection=outcome)
-        dropped, total = len(outcome.dropped_ids), len(outcome.reasons)
-        _LOG.info(
-            "shadow: session %s would lose %d of %d blocks and keep %d tokens", name, dropped, total, outcome.tokens
-        )
 
 
 class ContextManager:
@@ -119,7 +88,7 @@ class ContextManager:
         self.policy: Final = Policy.of(policy)
         self.duplicates: Final = duplicates
         self.shadow: Final = shadow
-        self._sessions: dict[str, _Session] = {}
+        self._sessions: dict[str, Session] = {}
         self._replays: Final = Replays()
         # Guards which sessions there are; each session has a lock of its own for its blocks. Whoever holds both took
         # that of the session first.
@@ -128,7 +97,7 @@ class ContextManager:
     @property
     def sessions(self) -> Mapping[str, ContextPackage]:
         """The live packages by session id, read-only; goes on while sessions come and go."""
-        return _Sessions(self._sessions)
+        return Sessions(self._sessions)
 
     def create_session(self, agent_id: str, *, session_id: str | None = None) -> str:
         """Create an empty session and return its id.
@@ -147,7 +116,7 @@ class ContextManager:
         with self._lock:
             if package.session_id in self._sessions:
                 raise ValidationError(f"session_id {shown(package.session_id)} is the id of a session")
-            self._sessions[package.session_id] = _Session(package)
+            self._sessions[package.session_id] = Session(package)
         return package.session_id
 
     def delete_session(self, session_id: str) -> None:
@@ -421,7 +390,7 @@ class ContextManager:
         # What was sent: to prune it here raises the version, and makes it no newer.
         came = package.epoch, package.version
         operation_id = package.operation_id
-        session = _Session(package)
+        session = Session(package)
         if package.blocks.total_cost("text") > self.max_tokens:
             self._cut(session, self.max_tokens)
         while True:
@@ -438,14 +407,14 @@ class ContextManager:
                 self._sessions[package.session_id] = session
                 return package.session_id
 
-    def _session(self, session_id: str) -> _Session:
+    def _session(self, session_id: str) -> Session:
         try:
             return self._sessions[session_id]
         except (KeyError, TypeError):
             raise UnknownSessionError(f"session {shown(session_id)} does not exist") from None
 
     @contextmanager
-    def _held(self, session_id: str) -> Iterator[_Session]:
+    def _held(self, session_id: str) -> Iterator[Session]:
         """Hold the lock of a session, and be sure that it is still the session when the lock is there."""
         while True:
             session = self._session(session_id)
@@ -458,7 +427,7 @@ class ContextManager:
         chosen = self.policy if policy is None else Policy.of(policy)
         return replace(chosen, threshold=max(chosen.threshold, self.relevance_threshold))
 
-    def _make_room(self, session: _Session, new_id: str) -> None:
+    def _make_room(self, session: Session, new_id: str) -> None:
         """Prune to the low mark; in shadow mode as often as a session that is pruned would be."""
         if self.shadow:
             total = session.package.blocks.total_cost("text")
@@ -467,7 +436,7 @@ class ContextManager:
             session.looked_at = total
         self._cut(session, max(int(self.max_tokens * _LOW_MARK), 1), pin=[new_id])
 
-    def _cut(self, session: _Session, target: int, pin: Sequence[str] = ()) -> None:
+    def _cut(self, session: Session, target: int, pin: Sequence[str] = ()) -> None:
         """Prune to `target` tokens; where the pins need more, leave half of what they leave to the others."""
         policy = self._with_threshold(None)
         blocks = session.package.blocks
@@ -507,25 +476,6 @@ def _check_newer(came: tuple[int, int], known: ContextPackage) -> None:
     else:
         message = f"session {name}: version {version} does not exceed {here[1]}, which is here"
     raise ConflictError(message, here[1], version)
-
-
-class _Sessions(Mapping[str, ContextPackage]):
-    """A read-only view of sessions; iterates over those that there were when it began."""
-
-    def __init__(self, sessions: dict[str, _Session]) -> None:
-        self._sessions = sessions
-
-    def __getitem__(self, session_id: str) -> ContextPackage:
-        return self._sessions[session_id].package
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(list(self._sessions))
-
-    def __repr__(self) -> str:
-        return f"<{len(self)} sessions>"
 
 
 def _of_package(

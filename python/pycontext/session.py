@@ -1,0 +1,66 @@
+"""Live sessions."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pycontext.errors import BudgetExceededError
+from pycontext.originals import Originals
+from pycontext.package import ContextPackage
+from pycontext.selection import Selection
+from pycontext.shadow import ShadowReport
+
+__all__ = ["Session", "Sessions"]
+
+# Under the name of the manager, whose doing it is.
+_LOG: Final = logging.getLogger("pycontext.manager")
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A live session, what fell out of it, and in shadow mode what would have fallen."""
+
+    package: ContextPackage
+    originals: Originals = field(default_factory=Originals)
+    shadow: ShadowReport = field(default_factory=ShadowReport)
+    looked_at: float = 0.0
+    """Tokens of the session when it was last looked at in shadow mode, 0 once it has been below the mark again."""
+
+    def keep(self, selection: Selection) -> None:
+        """Remove what a selection dropped, and remember it."""
+        self.originals.put(self.package.blocks.keep(selection))
+
+    def note(self, outcome: Selection | BudgetExceededError) -> None:
+        """Report what would have been done."""
+        report, name = self.shadow, self.package.session_id
+        if isinstance(outcome, BudgetExceededError):
+            self.shadow = replace(report, refused=report.refused + 1)
+            _LOG.warning("shadow: session %s would be refused: %s", name, outcome)
+            return
+        self.shadow = replace(report, looks=report.looks + 1, selection=outcome)
+        dropped, total = len(outcome.dropped_ids), len(outcome.reasons)
+        _LOG.info(
+            "shadow: session %s would lose %d of %d blocks and keep %d tokens", name, dropped, total, outcome.tokens
+        )
+
+
+class Sessions(Mapping[str, ContextPackage]):
+    """A read-only view of sessions; iterates over those that there were when it began."""
+
+    def __init__(self, sessions: dict[str, Session]) -> None:
+        self._sessions = sessions
+
+    def __getitem__(self, session_id: str) -> ContextPackage:
+        return self._sessions[session_id].package
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._sessions))
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} sessions>"
