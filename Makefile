@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # Versions are in constraints.txt.
 BUILD_TOOLS := maturin
 RUNTIME := numpy rich
-TEST_TOOLS := pytest hypothesis tiktoken mypy ruff
+TEST_TOOLS := pytest hypothesis tiktoken mypy ruff cryptography
 BENCH_TOOLS := langchain-core matplotlib scikit-learn
 
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \

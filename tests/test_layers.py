@@ -57,6 +57,11 @@ MAY_IMPORT = {
     "package": {
         "_core", "block", "blockset", "budget", "counter", "errors", "jsonform", "limits", "metrics", "strict_json",
     },
+    "keys": {"_core", "budget", "errors"},
+    "claims": {"_core", "budget", "errors", "limits", "strict_json"},
+    "wire": {
+        "_core", "block", "blockset", "budget", "claims", "counter", "errors", "keys", "limits", "package",
+    },
     "originals": {"block"},
     "shadow": {"selection"},
     "session": {"errors", "originals", "package", "selection", "shadow"},

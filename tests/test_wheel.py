@@ -30,8 +30,8 @@ def test_the_wheel_has_all_it_needs(wheel):
     assert not [name for name in names if name.startswith(("tests", "benches")) or name.endswith(".pyc")]
     metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
     text = zipfile.ZipFile(wheel).read(metadata).decode()
-    needed = {re.match(r"[\w-]+", line)[0] for line in re.findall(r"^Requires-Dist: (.*)$", text, re.MULTILINE)}
-    assert needed == {"numpy", "rich"}
+    needed = re.findall(r"^Requires-Dist: ([\w-]+)(?:.*extra == '(\w+)')?", text, re.MULTILINE)
+    assert set(needed) == {("numpy", ""), ("rich", ""), ("cryptography", "crypto")}
     assert "abi3" in wheel.name
     data = sum(entry.file_size for entry in zipfile.ZipFile(wheel).infolist() if "/data/" in entry.filename)
     assert 0 < data < 100_000
@@ -62,3 +62,4 @@ def test_the_wheel_works_alone(wheel, tmp_path):
     assert all(trace["tokens_after"] < trace["tokens_before"] for trace in traces)
     installed = run(python, "-m", "pip", "--disable-pip-version-check", "list", "--format=freeze")
     assert "tiktoken" not in installed
+    assert "cryptography" not in installed

@@ -77,6 +77,10 @@ class PrivilegeError(ContextError, ValueError):
     """An import claims what its sender may not have."""
 
 
+class SignatureError(ContextError, ValueError):
+    """What was sealed does not hold, or a key is not for what is asked of it; nothing was read or written."""
+
+
 class PluginError(ContextError):
     """A counter, scorer or formatter raised or returned what it must not; the cause is chained."""
 
