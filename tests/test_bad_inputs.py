@@ -7,17 +7,24 @@ from pathlib import Path
 
 import pytest
 
-import pycontext
+import pycontext.wire
 from pycontext import BlockSet, ContextBlock, ContextManager, ContextPackage, ContextType
 
 ROWS = tomllib.loads((Path(__file__).parent / "data" / "bad_inputs.toml").read_text(encoding="utf-8"))["row"]
-FIELDS = [
-    ({**row, "words": [*row["words"], *words]}, value)
-    for row in ROWS
-    if "field" in row
-    for value, *words in ([entry] if isinstance(entry, str) else entry for entry in row["values"])
-]
-CALLS = [(row, value) for row in ROWS if "call" in row for value in row.get("values", ["None"])]
+# For the keys of `wire`.
+SECRET = bytes(range(32))
+
+
+def cases(kind):
+    return [
+        ({**row, "words": [*row["words"], *words]}, value)
+        for row in ROWS
+        if kind in row
+        for value, *words in ([entry] if isinstance(entry, str) else entry for entry in row.get("values", ["None"]))
+    ]
+
+
+FIELDS, CALLS = cases("field"), cases("call")
 
 
 def block(id, content="word", kind=ContextType.USER):
@@ -25,7 +32,7 @@ def block(id, content="word", kind=ContextType.USER):
 
 
 def evaluate(expression, **names):
-    return eval(expression, {**vars(pycontext), "block": block, **names})
+    return eval(expression, {**vars(pycontext), "block": block, "SECRET": SECRET, **names})
 
 
 def manager_with_a_session():
@@ -159,4 +166,4 @@ def test_a_bad_call_is_refused(row, value):
 def test_the_table_has_all_rows_of_these_parts():
     numbers = {row["number"] for row in ROWS}
     # The lines of 45 are tried by test_cli.py.
-    assert {*range(1, 11), 26, 27, 30, 31, 33, 34, 35, 38, 45} <= numbers
+    assert {*range(1, 11), *range(15, 18), 26, 27, 30, 31, 33, 34, 35, 38, 45} <= numbers
