@@ -9,8 +9,9 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = [(ROOT / "docs" / page).read_text(encoding="utf-8") for page in ("handoff.md", "messages.md", "policies.md")]
-EXAMPLES = re.findall(r"```python\n(.*?)```", "".join([README, *DOCS]), re.DOTALL)
+DOCS = ("handoff.md", "messages.md", "policies.md", "sealing.md")
+TEXTS = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in DOCS)]
+EXAMPLES = re.findall(r"```python\n(.*?)```", "".join(TEXTS), re.DOTALL)
 
 
 def test_there_is_an_example():
@@ -42,6 +43,7 @@ PAGES = [
     "docs/handoff.md",
     "docs/messages.md",
     "docs/policies.md",
+    "docs/sealing.md",
 ]
 
 
