@@ -74,6 +74,7 @@ def test_a_transfer_is_the_same_session_one_version_and_one_epoch_later():
     new = transfer(old, to="receiver")
     assert (new.session_id, new.agent_id, new.version, new.epoch) == ("s", "receiver", 5, 1)
     assert (new.trace_id, new.hops, new.parents) == ("trace", 0, (old.as_parent,))
+    assert (new.sender, new.author) == ("sender", "sender")
     assert list(new.blocks) == list(old.blocks)
     assert new.content_hash == old.content_hash
     assert new.operation_id != old.operation_id
@@ -154,6 +155,10 @@ def test_a_handoff_is_a_new_package_that_says_where_it_comes_from():
     assert (new.agent_id, new.version, new.hops, new.epoch, new.trace_id) == ("receiver", 1, 1, 0, "trace")
     (parent,) = new.parents
     assert (parent.session_id, parent.version, parent.content_hash) == ("s", 7, old.content_hash)
+    assert (new.sender, new.author) == ("sender", "sender")
+    assert ContextPackage.from_json(new.to_json()).sender == "sender"
+    assert ContextPackage.from_bytes(new.to_bytes()).author == "sender"
+    assert pickle.loads(pickle.dumps(new)).author == "sender"
     assert old.to_dict() == before
     assert withheld(receipt) == {"m0": "type"}
     assert (receipt.sender, receipt.to, receipt.session_id) == ("sender", "receiver", new.session_id)
@@ -375,3 +380,10 @@ def test_whatever_is_handed_over_is_explained_and_fits(blocks, budget, allow):
     assert {b.type for b in new.blocks} <= allow
     assert all(travels.issuperset(b.references) for b in new.blocks)
     assert ContextPackage.from_bytes(new.to_bytes()).to_dict() == new.to_dict()
+
+
+def test_who_changes_a_package_answers_for_it():
+    new = handoff(package(), to="receiver").package
+    new.blocks.append(block("more"))
+    assert (new.sender, new.author) == (None, "receiver")
+    assert "sender" not in new.to_dict()

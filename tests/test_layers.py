@@ -65,10 +65,10 @@ MAY_IMPORT = {
     "originals": {"block"},
     "shadow": {"selection"},
     "session": {"errors", "originals", "package", "selection", "shadow"},
-    "trust": {"block", "blockset", "budget", "counter", "errors", "limits", "package"},
+    "trust": {"block", "blockset", "budget", "counter", "errors", "limits", "package", "wire"},
     "manager": {
         "block", "blockset", "budget", "counter", "errors", "formatter", "limits", "package", "policy", "scorer",
-        "selection", "session", "shadow", "trust",
+        "selection", "session", "shadow", "trust", "wire",
     },
     "handoff": {"_core", "block", "blockset", "budget", "errors", "package", "policy", "scorer", "selection"},
     "cli.exits": set(),

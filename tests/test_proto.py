@@ -44,6 +44,7 @@ def test_numbers_and_types_of_the_article():
         "parents": ("repeated ContextParent", 9),
         "hops": ("uint32", 10),
         "epoch": ("uint32", 11),
+        "sender": ("string", 12),
     }
     assert fields_of("ContextMetrics") == {
         "total_tokens": ("uint32", 1),

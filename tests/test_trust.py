@@ -15,9 +15,11 @@ from pycontext import (
     ContextType,
     Limits,
     PrivilegeError,
+    SignatureError,
     ValidationError,
     count_tokens,
     handoff,
+    wire,
 )
 from pycontext.messages import openai
 
@@ -241,3 +243,51 @@ def test_a_number_that_could_rise_no_further_is_refused(field):
     data = {**package().to_dict(), field: 2**31 + 1}
     with pytest.raises(ValidationError, match=f"{field} 2147483649 is not a whole number"):
         ContextManager().import_session(data)
+
+
+SECRET = b"0123456789abcdef0123456789abcdef"
+
+
+def test_where_there_are_keys_only_what_is_sealed_comes_in():
+    ours = wire.HmacKey("sender-1", SECRET, agent_id="sender")
+    keys = wire.KeyRing([ours])
+    sent = handoff(package(block("k", K), block("u"), hops=3), to="receiver").package
+    data = wire.seal(sent, sign=ours, audience="receiver")
+    manager = ContextManager()
+    session = manager.import_session(data, keys=keys, audience="receiver")
+    came = manager.sessions[session]
+    # Signed: so the hops are believed, and the blocks come from the key.
+    assert (came.hops, came.agent_id, {b.origin for b in came.blocks}) == (4, "receiver", {"sender-1"})
+    own = ContextManager()
+    own.import_session(data, keys=keys, audience="receiver", origin="the first line")
+    assert own.sessions[session].blocks[0].origin == "the first line"
+    for bad, options in [
+        (sent.to_bytes(), {"audience": "receiver"}),
+        (sent.to_dict(), {"audience": "receiver"}),
+        (sent.to_json(), {"audience": "receiver"}),
+        (sent, {"audience": "receiver"}),
+        (data, {"audience": "other"}),
+        (data, {}),
+        (data, {"audience": "receiver", "namespace": "n"}),
+        (data, {"audience": "receiver", "session_id": "another"}),
+        (wire.seal(sent, sign=wire.HmacKey("sender-1", SECRET[::-1]), audience="receiver"), {"audience": "receiver"}),
+    ]:
+        fresh = ContextManager()
+        with pytest.raises(SignatureError):
+            fresh.import_session(bad, keys=keys, **options)
+        assert not fresh.sessions
+    with pytest.raises(ValidationError, match="is signed"):
+        ContextManager().import_session(data)
+
+
+def test_a_handoff_is_signed_by_who_hands_over_and_what_follows_by_who_received():
+    ours, theirs = (wire.HmacKey(f"{name}-1", SECRET, agent_id=name) for name in ("sender", "receiver"))
+    sent = handoff(package(), to="receiver").package
+    wire.seal(sent, sign=ours)
+    with pytest.raises(SignatureError, match="belongs to agent 'receiver'"):
+        wire.seal(sent, sign=theirs)
+    manager = ContextManager()
+    session = manager.import_session(sent)
+    with pytest.raises(SignatureError, match="belongs to agent 'sender'"):
+        wire.seal(manager.sessions[session], sign=ours)
+    wire.seal(manager.sessions[session], sign=theirs)

@@ -162,7 +162,7 @@ class BlockSet(MutableSequence[ContextBlock]):
         Raises:
             ValidationError: there are more blocks or bytes than `limits` let anybody read again.
         """
-        header = dict.fromkeys(("session_id", "agent_id", "trace_id", "operation_id"), "")
+        header = dict.fromkeys(("session_id", "agent_id", "trace_id", "operation_id", "sender"), "")
         numbers = dict.fromkeys(("version", "hops", "epoch"), 0)
         rest = {"counter": self._counter.name, "parents": [], "unknown": b""}
         return self.encoded({**header, **numbers, **rest}, self.metrics(LARGEST_BUDGET), limits, zstd_of(compress))

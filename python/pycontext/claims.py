@@ -29,7 +29,7 @@ class Claims:
     Attributes:
         session_id: of the package inside.
         operation_id: of the package inside.
-        agent_id: of the package inside.
+        agent_id: the author of the package inside: who handed it over, else its agent.
         namespace: keeps tenants or environments apart.
         audience: for whom it is; empty for anybody.
         expires_ms: milliseconds since the epoch from which it is worth nothing; None for never.

@@ -209,6 +209,7 @@ def handoff(
         trace_id=draft.redact(package.trace_id),
         parents=[parent],
         hops=package.hops + 1,
+        sender=package.agent_id,
     )
     receipt = HandoffReceipt(
         sender=package.agent_id,

@@ -13,7 +13,7 @@ __all__ = ["BLOCK_KEYS", "PACKAGE_KEYS", "block_of", "checked_keys", "dict_of", 
 
 PACKAGE_KEYS: Final = (
     "session_id", "agent_id", "blocks", "metrics", "version", "trace_id", "counter", "operation_id", "parents", "hops",
-    "epoch",
+    "epoch", "sender",
 )  # fmt: skip
 BLOCK_KEYS: Final = (
     "id", "content", "relevance_score", "type", "metadata", "timestamp", "token_count", "references", "origin"

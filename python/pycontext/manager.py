@@ -30,6 +30,7 @@ from pycontext.policy import Policy, check_fraction
 from pycontext.session import Session, Sessions
 from pycontext.shadow import ShadowReport
 from pycontext.trust import Admission, Data, OnSystem, Replays, Trust
+from pycontext.wire import KeyRing
 
 if TYPE_CHECKING:
     from pycontext.scorer import Scorer
@@ -356,6 +357,9 @@ class ContextManager:
         on_system: OnSystem = "refuse",
         origin: str | None = None,
         session_id: str | None = None,
+        keys: KeyRing | None = None,
+        audience: str | None = None,
+        namespace: str = "",
         strict: bool = False,
         limits: Limits = DEFAULT_LIMITS,
     ) -> str:
@@ -371,19 +375,31 @@ class ContextManager:
                 origins.
             on_system: what becomes of a peer's SYSTEM blocks: "refuse" the package, "demote" them to KNOWLEDGE, or
                 "drop" them.
-            origin: whom a peer's blocks are said to come from; None for "peer".
+            origin: whom a peer's blocks are said to come from; None for the key that signed them, else "peer".
             session_id: the session that it must be; None for any.
+            keys: of those whose seal must be on it (`pycontext.wire`); None takes what is not sealed.
+            audience: whom a sealed package is for; None for nobody in particular.
+            namespace: of a sealed package.
             strict: True refuses JSON keys that are not known.
             limits: of the package.
 
         Raises:
             ValidationError: `data` is no exported session, or of another one.
             PrivilegeError: a peer sent a SYSTEM block.
+            SignatureError: there are keys, and no seal that holds.
             ConflictError: the session here is as new, or newer, or a peer's operation was imported before.
             BudgetExceededError: the blocks that must stay do not fit.
         """
         admission = Admission(
-            trust=trust, on_system=on_system, origin=origin, session_id=session_id, strict=strict, limits=limits
+            trust=trust,
+            on_system=on_system,
+            origin=origin,
+            session_id=session_id,
+            keys=keys,
+            audience=audience,
+            namespace=namespace,
+            strict=strict,
+            limits=limits,
         )
         package = admission.admit(data, self.counter)
         package.calculate_metrics(self.max_tokens)

@@ -68,6 +68,7 @@ class ContextPackage:
         parents: what this was made from.
         hops: handoffs since the first package.
         epoch: transfers of this session.
+        sender: the agent that handed it over; None where it is the agent's own.
 
     Attributes:
         session_id: fixed.
@@ -97,6 +98,7 @@ class ContextPackage:
         parents: Iterable[Parent] = (),
         hops: int = 0,
         epoch: int = 0,
+        sender: str | None = None,
     ) -> None:
         del metrics
         check_session_id(session_id)
@@ -105,6 +107,8 @@ class ContextPackage:
         check_tokens("epoch", epoch, least=0, most=_MOST)
         if operation_id is not None:
             check_id("operation_id", operation_id)
+        if sender is not None:
+            check_id("sender", sender)
         self.session_id: Final = session_id
         self.agent_id = agent_id
         self.trace_id = str(uuid.uuid4()) if trace_id is None else trace_id
@@ -117,6 +121,8 @@ class ContextPackage:
         self._first_version = version - self._blocks.revision
         # The last operation, by the version that it made: a later version is the work of another.
         self._operation = (version, uuid.uuid4().hex if operation_id is None else operation_id)
+        # The same of whoever handed it over: what changes it is the work of its agent.
+        self._sender = (version, sender)
         self._unknown: dict[str, Any] = {}
         self._unknown_bytes = b""
         # Of blocks as they came: by id and timestamp, so that a new block of an old id gets nothing of it.
@@ -162,6 +168,7 @@ class ContextPackage:
                 parents=[self.as_parent],
                 hops=self.hops,
                 epoch=self.epoch + 1,
+                sender=self.agent_id,
                 unknown=self._unknown_bytes,
             )
             kept = {"_unknown": self._unknown, "_unknown_of_blocks": self._unknown_of_blocks}
@@ -184,7 +191,12 @@ class ContextPackage:
     def __getstate__(self) -> dict[str, Any]:
         with self._blocks.settled():
             state = {name: value for name, value in vars(self).items() if name != "lock"}
-            return {**state, "_first_version": self.version, "_operation": (self.version, self.operation_id)}
+            # As they are for the version, which begins anew where this is loaded.
+            version = self.version
+            state.update(
+                _first_version=version, _operation=(version, self.operation_id), _sender=(version, self.sender)
+            )
+            return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state, lock=RLock())
@@ -225,6 +237,19 @@ class ContextPackage:
             if self._operation[0] != version:
                 self._operation = (version, uuid.uuid4().hex)
             return self._operation[1]
+
+    @property
+    def sender(self) -> str | None:
+        """The agent that handed it over, as long as nobody has changed it; None where it is its agent's own."""
+        with self._blocks.settled():
+            version, sender = self._sender
+            return sender if version == self.version else None
+
+    @property
+    def author(self) -> str:
+        """The agent who answers for the package as it is: its sender, else its own."""
+        sender = self.sender
+        return self.agent_id if sender is None else sender
 
     @property
     def content_hash(self) -> str:
@@ -271,6 +296,7 @@ class ContextPackage:
                     {"session_id": p.session_id, "version": p.version, "content_hash": p.content_hash}
                     for p in self.parents
                 ],
+                **({} if self.sender is None else {"sender": self.sender}),
                 **deepcopy(self._unknown),
             }
 
@@ -314,6 +340,7 @@ class ContextPackage:
             parents=_parents(values.get("parents", ())),
             hops=values.get("hops", 0),
             epoch=values.get("epoch", 0),
+            sender=values.get("sender"),
         )
         believed = counts == "believe" and named == package.counter
         package._blocks.extend([block_of(i, item, believed=believed, strict=strict) for i, item in enumerate(items)])
@@ -427,6 +454,7 @@ class ContextPackage:
                 "session_id": self.session_id,
                 "agent_id": self.agent_id,
                 "parents": [(p.session_id, p.version, bytes.fromhex(p.content_hash)) for p in self.parents],
+                "sender": self.sender or "",
                 "unknown": self._unknown_bytes,
             }
             return self._blocks.encoded(header, self.metrics, limits, compress)
@@ -447,6 +475,7 @@ class ContextPackage:
             parents=[Parent(session, version, hashed.hex()) for session, version, hashed in header["parents"]],
             hops=header["hops"],
             epoch=header["epoch"],
+            sender=header["sender"] or None,
             unknown=header["unknown"],
         )
 

@@ -12,9 +12,10 @@ from pycontext.block import PROVIDER_PREFIXES, ContextType
 from pycontext.blockset import BlockSet
 from pycontext.budget import check_tokens
 from pycontext.counter import TokenCounter
-from pycontext.errors import ConflictError, PrivilegeError, ValidationError, shown
+from pycontext.errors import ConflictError, PrivilegeError, SignatureError, ValidationError, shown
 from pycontext.limits import DEFAULT, Limits
 from pycontext.package import ContextPackage
+from pycontext.wire import KeyRing, unseal
 
 __all__ = ["Admission", "Data", "OnSystem", "Replays", "Trust"]
 
@@ -36,8 +37,11 @@ class Admission:
         trust: "peer" for what comes from another agent, "self" for one's own export.
         on_system: what becomes of a peer's SYSTEM blocks: "refuse" the package, "demote" them to KNOWLEDGE, or "drop"
             them.
-        origin: whom a peer's blocks are said to come from; None for "peer".
+        origin: whom a peer's blocks are said to come from; None for the key that signed them, else "peer".
         session_id: the session that it must be; None for any.
+        keys: of those whose seal must be on it; None takes what is neither signed nor encrypted.
+        audience: whom a sealed package is for; None for nobody in particular.
+        namespace: of a sealed package.
         strict: True refuses JSON keys that are not known.
         limits: of the package.
 
@@ -49,6 +53,9 @@ class Admission:
     on_system: OnSystem = "refuse"
     origin: str | None = None
     session_id: str | None = None
+    keys: KeyRing | None = None
+    audience: str | None = None
+    namespace: str = ""
     strict: bool = False
     limits: Limits = DEFAULT
 
@@ -70,13 +77,18 @@ class Admission:
         Raises:
             ValidationError: `data` is no package, or outside the limits.
             PrivilegeError: a peer sent a SYSTEM block, and such packages are refused.
+            SignatureError: there are keys, and no seal that holds.
         """
-        package = self._read(data, counter)
+        signer = None
+        if self.keys is None:
+            package = self._read(data, counter)
+        else:
+            package, signer = self._unsealed(data, self.keys, counter)
         if self.session_id is not None and package.session_id != self.session_id:
             raise ValidationError(f"session_id {shown(package.session_id)} is not {shown(self.session_id)}")
         for name in ("version", "epoch"):
             check_tokens(name, getattr(package, name), most=_LARGEST)
-        return package if self.trust == "self" else self._of_peer(package)
+        return package if self.trust == "self" else self._of_peer(package, signer)
 
     def _read(self, data: Data, counter: TokenCounter) -> ContextPackage:
         if isinstance(data, ContextPackage):
@@ -89,12 +101,28 @@ class Admission:
             )
         return ContextPackage.from_dict(data, strict=self.strict, counter=counter, counts="recount", limits=self.limits)
 
-    def _of_peer(self, package: ContextPackage) -> ContextPackage:
+    def _unsealed(self, data: Data, keys: KeyRing, counter: TokenCounter) -> tuple[ContextPackage, str | None]:
+        """The package, and the id of the key that signed it."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise SignatureError(f"data is {type(data).__name__}, not the bytes of a sealed package")
+        opened = unseal(
+            bytes(data),
+            keys,
+            audience=self.audience,
+            session_id=self.session_id,
+            namespace=self.namespace,
+            limits=self.limits,
+            counter=counter,
+            counts="recount",
+        )
+        return opened.package, opened.key_id
+
+    def _of_peer(self, package: ContextPackage, signer: str | None) -> ContextPackage:
         # Asked before: to mark the blocks is a change.
         version, operation_id = package.version, package.operation_id
         blocks = package.blocks
         self._demote(package.session_id, blocks)
-        blocks.set_origin("peer" if self.origin is None else self.origin)
+        blocks.set_origin((signer or "peer") if self.origin is None else self.origin)
         return ContextPackage.over(
             blocks,
             package.session_id,
@@ -103,8 +131,8 @@ class Admission:
             trace_id=package.trace_id,
             operation_id=operation_id,
             parents=package.parents,
-            # Nobody signed what it says: at least this one handoff there was.
-            hops=1,
+            # What nobody signed is not believed: at least this one handoff there was.
+            hops=1 if signer is None else package.hops,
             epoch=package.epoch,
         )
 

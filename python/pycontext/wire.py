@@ -278,7 +278,7 @@ def _same(name: str, said: str | None, other: str, wanted: str | None) -> None:
 
 def _claims_of(package: ContextPackage) -> Claims:
     """What the claims say of a package itself."""
-    return Claims(session_id=package.session_id, operation_id=package.operation_id, agent_id=package.agent_id)
+    return Claims(session_id=package.session_id, operation_id=package.operation_id, agent_id=package.author)
 
 
 def _associated(done: _Done, uncompressed: int, claims: bytes) -> bytes:

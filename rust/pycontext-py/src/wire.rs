@@ -67,6 +67,7 @@ pub struct Header {
     parents: Vec<(String, u32, Vec<u8>)>,
     hops: u32,
     epoch: u32,
+    sender: String,
     unknown: Vec<u8>,
 }
 
@@ -87,6 +88,7 @@ impl Header {
             parents: self.parents.into_iter().map(parent).collect(),
             hops: self.hops,
             epoch: self.epoch,
+            sender: self.sender,
             unknown: self.unknown,
         }
     }
@@ -104,6 +106,7 @@ impl Header {
             parents: header.parents.into_iter().map(parent).collect(),
             hops: header.hops,
             epoch: header.epoch,
+            sender: header.sender,
             unknown: header.unknown,
         }
     }

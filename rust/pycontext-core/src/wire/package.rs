@@ -25,6 +25,7 @@ const OPERATION_ID: u8 = 8;
 const PARENTS: u8 = 9;
 const HOPS: u8 = 10;
 const EPOCH: u8 = 11;
+const SENDER: u8 = 12;
 
 /// A merge has two.
 const MOST_PARENTS: usize = 16;
@@ -50,6 +51,8 @@ pub struct Header {
     pub hops: u32,
     /// Transfers of this session.
     pub epoch: u32,
+    /// Who handed it over; empty where it is its agent's own.
+    pub sender: String,
     /// Fields that this version does not know, as they came.
     pub unknown: Vec<u8>,
 }
@@ -191,8 +194,14 @@ fn outline(bytes: &[u8], limits: &Limits) -> Read<(Header, usize)> {
 
 impl Header {
     fn len(&self) -> usize {
-        let texts =
-            [&self.session_id, &self.agent_id, &self.trace_id, &self.counter, &self.operation_id];
+        let texts = [
+            &self.session_id,
+            &self.agent_id,
+            &self.trace_id,
+            &self.counter,
+            &self.operation_id,
+            &self.sender,
+        ];
         let numbers = [self.version, self.hops, self.epoch];
         texts.iter().map(|text| bytes_len(text.len())).sum::<usize>()
             + numbers.iter().map(|number| number_len((*number).into())).sum::<usize>()
@@ -214,6 +223,7 @@ impl Header {
         }
         put_number(out, HOPS, self.hops.into());
         put_number(out, EPOCH, self.epoch.into());
+        put_bytes(out, SENDER, self.sender.as_bytes());
         out.put(&self.unknown);
     }
 
@@ -234,6 +244,7 @@ impl Header {
             }
             HOPS => self.hops = reader.u32(tag, "hops")?,
             EPOCH => self.epoch = reader.u32(tag, "epoch")?,
+            SENDER => self.sender = reader.text(tag, "sender")?.into(),
             _ => {
                 self.unknown.extend_from_slice(reader.skip(tag)?);
                 let limit = limits.metadata_bytes;
