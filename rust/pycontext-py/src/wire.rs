@@ -277,10 +277,10 @@ type Delta<'py> = (Bound<'py, PyBytes>, Vec<u8>, Vec<u8>, Vec<Run>);
 /// The package, the hashes of base and result, and the runs of a delta.
 #[pyfunction]
 pub fn decode_delta<'py>(py: Python<'py>, data: &[u8], limits: Limits) -> PyResult<Delta<'py>> {
+    let limits = limits.core();
     let decoded = limits
-        .core()
         .package_bytes(data.len())
-        .and_then(|()| delta::Delta::decode(data).map_err(|fault| *fault));
+        .and_then(|()| delta::Delta::decode(data, &limits).map_err(|fault| *fault));
     let (delta, place) = decoded.map_err(|fault| refuse(py, fault))?;
     let package = PyBytes::new(py, &data[place]);
     let runs = delta.runs.into_iter().map(|run| (run.start, run.count)).collect();

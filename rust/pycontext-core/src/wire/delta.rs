@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::error::Fault;
+use crate::limits::Limits;
 use crate::wire::package::hash;
 use crate::wire::proto::{
     Out, Read, Reader, bytes_len, nested_len, number_len, put_bytes, put_nested, put_number,
@@ -57,10 +58,11 @@ impl Delta {
     /// Reads the message, and where in it the package is.
     ///
     /// # Errors
-    /// The bytes are no such message.
-    pub fn decode(bytes: &[u8]) -> Result<(Self, Range<usize>), Box<Fault>> {
+    /// The bytes are no such message, or it makes more blocks than `limits` take: a few bytes can ask for many.
+    pub fn decode(bytes: &[u8], limits: &Limits) -> Result<(Self, Range<usize>), Box<Fault>> {
         let mut delta = Self::default();
         let mut package = 0..0;
+        let mut blocks = 0_usize;
         let mut reader = Reader::new(bytes, 0);
         while let Some(tag) = reader.tag()? {
             match u8::try_from(tag.number()).unwrap_or(0) {
@@ -69,7 +71,12 @@ impl Delta {
                 }
                 BASE_HASH => delta.base_hash = hash(&mut reader, tag, "base_hash")?,
                 CONTENT_HASH => delta.content_hash = hash(&mut reader, tag, "content_hash")?,
-                RUNS => delta.runs.push(Run::read(reader.message(tag, "runs")?)?),
+                RUNS => {
+                    let run = Run::read(reader.message(tag, "runs")?)?;
+                    blocks = blocks.saturating_add(run.count as usize);
+                    limits.package_blocks(blocks).map_err(Box::new)?;
+                    delta.runs.push(run);
+                }
                 _ => drop(reader.skip(tag)?),
             }
         }
@@ -101,6 +108,10 @@ impl Run {
                 2 => run.count = reader.u32(tag, "runs.count")?,
                 _ => drop(reader.skip(tag)?),
             }
+        }
+        if run.count == 0 {
+            // Else there might be any number of them.
+            return Err(Box::new(Fault::new("runs.count", "0", "is not 1 or more")));
         }
         Ok(run)
     }
