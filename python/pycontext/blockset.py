@@ -119,11 +119,10 @@ class BlockSet(MutableSequence[ContextBlock]):
         is_envelope: bool,
     ) -> tuple[dict[str, Any], Self]:
         """Read a package, and return all of it but the blocks, and the blocks; makes no `ContextBlock`."""
-        if not isinstance(data, bytes | bytearray | memoryview):
-            raise ValidationError(f"data {shown(data)} is {type(data).__name__}, not bytes")
+        raw = bytes_of(data)
         if counts not in ("believe", "recount"):
             raise ValidationError(f"counts {shown(counts)} is not one of believe, recount")
-        header, rows = _core.decode(data if isinstance(data, bytes) else bytes(data), limits, is_envelope)
+        header, rows = _core.decode(raw, limits, is_envelope)
         named = header["counter"]
         blocks = cls(counter=(named or DEFAULT_ENCODING) if counter is None else counter)
         recount = counts == "recount" or named != blocks.counter.name
@@ -132,6 +131,23 @@ class BlockSet(MutableSequence[ContextBlock]):
         blocks._columns.extend_rows(rows, recount, plugged_counts)
         blocks._revision += bool(len(blocks))
         return header, blocks
+
+    @classmethod
+    def gathered(cls, sets: Sequence[BlockSet], runs: list[tuple[int, int, int]]) -> Self:
+        """Make a set of runs of blocks of sets that count alike; makes no `ContextBlock`.
+
+        Args:
+            sets: where the blocks are.
+            runs: which set, the position of the first block in it, how many.
+
+        Raises:
+            ValidationError: a set has no such blocks, or an id comes twice.
+        """
+        blocks = cls(counter=sets[0].counter)
+        columns = [each.snapshot()._columns for each in sets]  # noqa: SLF001  # sets of this very class
+        blocks._columns.extend_rows(_core.gather(columns, runs), False)
+        blocks._revision += bool(len(blocks))
+        return blocks
 
     @classmethod
     def from_bytes(
@@ -189,6 +205,17 @@ class BlockSet(MutableSequence[ContextBlock]):
         with self.settled():
             columns = self._columns.snapshot()
         return _core.block_hashes(columns)
+
+    def exact_hashes(self) -> list[bytes]:
+        """Return the same with all that travels with a block: token count, origin, and what nobody here knows."""
+        with self.settled():
+            columns = self._columns.snapshot()
+        return _core.exact_hashes(columns)
+
+    def ids(self) -> list[str]:
+        """Return the id of every block; makes no `ContextBlock`."""
+        with self.settled():
+            return _core.ids(self._columns)
 
     def units(self) -> list[int]:
         """Return for every block the position of the first block of its unit."""
@@ -722,6 +749,17 @@ def prune(
         found = BlockSet((replace(block, token_count=None) for block in source), counter=plugin)
     selection = found.prune(budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin)
     return selection if source is None else selection.over(source)
+
+
+def bytes_of(data: object) -> bytes:
+    """What was written to a file or sent.
+
+    Raises:
+        ValidationError: it is no bytes.
+    """
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise ValidationError(f"data {shown(data)} is {type(data).__name__}, not bytes")
+    return data if isinstance(data, bytes) else bytes(data)
 
 
 def zstd_of(compress: object) -> bool:

@@ -136,7 +136,7 @@ class ContextPackage:
         agent_id: str,
         version: int = 1,
         *,
-        unknown: bytes = b"",
+        unknown_fields: bytes = b"",
         **header: Any,
     ) -> Self:
         """Make a package of a set itself, which is not copied.
@@ -146,30 +146,35 @@ class ContextPackage:
             session_id: as the class takes it.
             agent_id: as the class takes it.
             version: as the class takes it.
-            unknown: protobuf fields that are not known, for `to_protobuf`.
+            unknown_fields: protobuf fields that are not known, for `to_protobuf`.
             header: what else the class takes.
         """
         package = cls(session_id, agent_id, version=version, counter=blocks.counter, **header)
         package._blocks = package._adopt(blocks)
         package._first_version = version - blocks.revision
-        package._unknown_bytes = unknown
+        package._unknown_bytes = unknown_fields
         return package
+
+    def with_blocks(self, blocks: BlockSet, **header: Any) -> Self:
+        """Make a package of a set itself, with the header of this one where `header` says nothing else."""
+        with self._blocks.settled():
+            names = ("session_id", "agent_id", "parents", "sender", "unknown_fields")
+            own = self._header() | {name: getattr(self, name) for name in names}
+        del own["counter"]
+        return self.over(blocks, **(own | header))
 
     def pass_on(self, agent_id: str) -> Self:
         """Return the same session under another owner, one version and one epoch later, and fence this one off."""
         with self._blocks.settled():
             self._blocks.check_open()
-            new = type(self).over(
+            new = self.with_blocks(
                 self._blocks.snapshot(),
-                self.session_id,
-                agent_id,
-                self.version + 1,
-                trace_id=self.trace_id,
+                agent_id=agent_id,
+                version=self.version + 1,
+                operation_id=None,
                 parents=[self.as_parent],
-                hops=self.hops,
                 epoch=self.epoch + 1,
                 sender=self.agent_id,
-                unknown=self._unknown_bytes,
             )
             kept = {"_unknown": self._unknown, "_unknown_of_blocks": self._unknown_of_blocks}
             vars(new).update(deepcopy(kept), _max_tokens=self._max_tokens)
@@ -261,6 +266,11 @@ class ContextPackage:
         """What a package that is made from this one says of it."""
         with self._blocks.settled():
             return Parent(self.session_id, self.version, self.content_hash)
+
+    @property
+    def unknown_fields(self) -> bytes:
+        """Fields of the message it was read from that this version does not know, as they came."""
+        return self._unknown_bytes
 
     @property
     def metrics(self) -> ContextMetrics:
@@ -476,7 +486,7 @@ class ContextPackage:
             hops=header["hops"],
             epoch=header["epoch"],
             sender=header["sender"] or None,
-            unknown=header["unknown"],
+            unknown_fields=header["unknown"],
         )
 
     def _header(self) -> dict[str, Any]:

@@ -36,6 +36,22 @@ pub fn row<T: AsRef<str>>(columns: &Columns<T>, row: usize) -> Hash {
     *hasher.finalize().as_bytes()
 }
 
+/// The hash of a row with all that travels with it: tokens, origin, the order of the metadata, fields that this version
+/// does not know.
+#[must_use]
+pub fn exact<T: AsRef<str>>(columns: &Columns<T>, at: usize) -> Hash {
+    let mut hasher = Hasher::new();
+    hasher.update(&row(columns, at));
+    hasher.update(&columns.tokens()[at].to_le_bytes());
+    hasher.update(&columns.scores()[at].to_bits().to_le_bytes());
+    for (key, _) in columns.metadata(at) {
+        text(&mut hasher, key.as_ref());
+    }
+    text(&mut hasher, columns.origin(at).map_or("", AsRef::as_ref));
+    hasher.update(columns.extra(at).map_or(&[][..], |extra| &extra.unknown));
+    *hasher.finalize().as_bytes()
+}
+
 /// The hash of all rows in their order.
 #[must_use]
 pub fn content<T: AsRef<str>>(columns: &Columns<T>) -> Hash {

@@ -12,6 +12,7 @@ mod count;
 mod error;
 mod escape;
 mod field;
+mod gather;
 mod hash;
 mod json;
 mod policy;
@@ -44,7 +45,9 @@ mod _core {
     #[pymodule_export]
     use super::escape::{escape, header, unescape};
     #[pymodule_export]
-    use super::hash::{block_hashes, content_hash};
+    use super::gather::{gather, ids};
+    #[pymodule_export]
+    use super::hash::{block_hashes, content_hash, exact_hashes};
     #[pymodule_export]
     use super::json::json_depth;
     #[pymodule_export]
