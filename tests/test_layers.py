@@ -62,6 +62,7 @@ MAY_IMPORT = {
     "wire": {
         "_core", "block", "blockset", "budget", "claims", "counter", "errors", "keys", "limits", "package",
     },
+    "version": {"_core", "block", "blockset", "budget", "counter", "errors", "limits", "package"},
     "originals": {"block"},
     "shadow": {"selection"},
     "session": {"errors", "originals", "package", "selection", "shadow"},
@@ -186,7 +187,7 @@ CORE_MAY_USE = {
     "wire/envelope": {"error", "limits"},
     "wire/block": {"columns", "error", "kind", "limits", "wire"},
     "wire/package": {"columns", "error", "limits", "slice", "wire"},
-    "wire/delta": {"error", "wire"},
+    "wire/delta": {"error", "limits", "wire"},
     "lib": set(),
 }
 
@@ -210,11 +211,12 @@ BINDING_MAY_USE = {
     "cost": {"columns", "error", "field"},
     "selection": {"class", "error", "field", "table", "text"},
     "prune": {"columns", "cost", "error", "field", "policy", "selection", "table"},
-    "hash": {"columns"},
+    "gather": {"columns", "error", "rows", "table", "text"},
+    "hash": {"columns", "table"},
     "wire": {"columns", "error", "rows"},
     "lib": {
-        "arrays", "block", "columns", "cost", "count", "escape", "hash", "json", "policy", "prune", "rows", "selection",
-        "wire",
+        "arrays", "block", "columns", "cost", "count", "escape", "gather", "hash", "json", "policy", "prune", "rows",
+        "selection", "wire",
     },
 }  # fmt: skip
 

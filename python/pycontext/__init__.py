@@ -27,11 +27,13 @@ from pycontext.policy import Policy, Tier
 from pycontext.scorer import LexicalScorer, Scorer
 from pycontext.selection import Dropped, Reason, Selection
 from pycontext.shadow import ShadowReport
+from pycontext.version import Conflict, Delta, Diff, Merge, apply, delta, diff, merge
 
 __all__ = [
     "BlockSet",
     "Budget",
     "BudgetExceededError",
+    "Conflict",
     "ConflictError",
     "ContextBlock",
     "ContextError",
@@ -39,6 +41,8 @@ __all__ = [
     "ContextMetrics",
     "ContextPackage",
     "ContextType",
+    "Delta",
+    "Diff",
     "Dropped",
     "FencedError",
     "Formatter",
@@ -47,6 +51,7 @@ __all__ = [
     "LexicalScorer",
     "Limits",
     "Parent",
+    "Merge",
     "PluginError",
     "Policy",
     "PrivilegeError",
@@ -62,10 +67,14 @@ __all__ = [
     "ValidationError",
     "Withheld",
     "__version__",
+    "apply",
     "count_tokens",
     "count_tokens_batch",
+    "delta",
+    "diff",
     "get_counter",
     "handoff",
+    "merge",
     "prune",
     "transfer",
 ]
