@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = ("handoff.md", "messages.md", "policies.md", "sealing.md")
+DOCS = ("handoff.md", "messages.md", "policies.md", "sealing.md", "versions.md")
 TEXTS = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in DOCS)]
 EXAMPLES = re.findall(r"```python\n(.*?)```", "".join(TEXTS), re.DOTALL)
 
@@ -44,6 +44,7 @@ PAGES = [
     "docs/messages.md",
     "docs/policies.md",
     "docs/sealing.md",
+    "docs/versions.md",
 ]
 
 
