@@ -283,6 +283,7 @@ def merge(base: ContextPackage, a: ContextPackage, b: ContextPackage) -> Merge:
         parents=[Parent(*_identity(state)[:3]) for state in parents],
         hops=max(state.package.hops for state in parents),
         epoch=max(state.package.epoch for state in parents),
+        sender=None,
     )
     return Merge(package)
 
