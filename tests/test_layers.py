@@ -173,9 +173,14 @@ CORE_MAY_USE = {
     "lexical": set(),
     "twin": set(),
     "slice": set(),
+    "texts": {"slice"},
+    "row": {"kind", "limits", "provider", "texts"},
     # Two nouns that know each other: units are noted as rows come, and read anew from the rows.
     "unit": {"columns", "kind", "policy"},
-    "columns": {"cost", "count", "error", "kind", "limits", "policy", "provider", "render", "twin", "unit"},
+    "columns": {
+        "cost", "count", "error", "kind", "limits", "policy", "provider", "render", "row", "slice", "texts", "twin", "unit",
+    },
+    "draft": {"columns", "error", "row"},
     "score": {"columns", "kind", "policy"},
     "dedup": {"columns", "policy", "unit"},
     "selection": {"columns", "cost", "error", "policy", "unit"},
@@ -185,11 +190,12 @@ CORE_MAY_USE = {
     "wire/mod": set(),
     "wire/proto": {"error"},
     "wire/envelope": {"error", "limits"},
-    "wire/block": {"columns", "error", "kind", "limits", "wire"},
-    "wire/package": {"columns", "error", "limits", "slice", "wire"},
+    "wire/metadata": {"error", "limits", "row", "wire"},
+    "wire/block": {"columns", "error", "kind", "limits", "row", "slice", "texts", "wire"},
+    "wire/package": {"columns", "draft", "error", "limits", "slice", "wire"},
     "wire/delta": {"error", "limits", "wire"},
     "lib": set(),
-}
+}  # fmt: skip
 
 # The same for the binding.
 BINDING_MAY_USE = {

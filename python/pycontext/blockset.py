@@ -125,10 +125,10 @@ class BlockSet(MutableSequence[ContextBlock]):
         header, rows = _core.decode(raw, limits, is_envelope)
         named = header["counter"]
         blocks = cls(counter=(named or DEFAULT_ENCODING) if counter is None else counter)
-        recount = counts == "recount" or named != blocks.counter.name
+        if counts == "recount" or named != blocks.counter.name:
+            rows.distrust()
         plugged = not isinstance(blocks.counter, EncodingCounter)
-        plugged_counts = count_with(blocks.counter, rows.uncounted(recount)) if plugged else None
-        blocks._columns.extend_rows(rows, recount, plugged_counts)
+        blocks._columns.load(rows, count_with(blocks.counter, rows.uncounted()) if plugged else None)
         blocks._revision += bool(len(blocks))
         return header, blocks
 
@@ -145,7 +145,7 @@ class BlockSet(MutableSequence[ContextBlock]):
         """
         blocks = cls(counter=sets[0].counter)
         columns = [each.snapshot()._columns for each in sets]  # noqa: SLF001  # sets of this very class
-        blocks._columns.extend_rows(_core.gather(columns, runs), False)
+        blocks._columns.load(_core.gather(columns, runs))
         blocks._revision += bool(len(blocks))
         return blocks
 

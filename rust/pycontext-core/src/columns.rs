@@ -1,7 +1,6 @@
 //! Blocks as columns.
 
 use std::hash::BuildHasher;
-use std::sync::OnceLock;
 
 use hashbrown::hash_table::Entry;
 use hashbrown::{DefaultHashBuilder, HashSet, HashTable};
@@ -10,94 +9,15 @@ use crate::cost::{Cost, CostColumn, Render, Tails, cost};
 use crate::count::Counter;
 use crate::error::Fault;
 use crate::kind::Kind;
-use crate::limits::{Limits, is_provider};
+use crate::limits::Limits;
 use crate::policy::References;
 use crate::provider::{Call, Provider};
 use crate::render::Label;
+use crate::row::{Extra, Rare, Row, read};
+use crate::slice::Slice;
+use crate::texts::Texts;
 use crate::twin::Twins;
 use crate::unit::Units;
-
-/// The metadata key that names a unit.
-pub const UNIT: &str = "unit";
-
-/// One block on its way into the columns.
-#[derive(Debug, Clone)]
-pub struct Row<T> {
-    /// Unique in its set.
-    pub id: T,
-    /// What the block says.
-    pub content: T,
-    /// What the block is.
-    pub kind: Kind,
-    /// Base score in `[0, 1]`.
-    pub score: f64,
-    /// Milliseconds since the epoch.
-    pub timestamp: i64,
-    /// Tokens of the content alone.
-    pub tokens: u32,
-    /// What few blocks have and the kernel reads.
-    pub rare: Option<Box<Rare<T>>>,
-    /// What few blocks have and only travels with them.
-    pub extra: Option<Box<Extra<T>>>,
-}
-
-/// The parts of a block that most blocks lack and the kernel reads.
-#[derive(Debug, Clone)]
-pub struct Rare<T> {
-    /// Ids of other blocks; in a TOOL block, of the calls it answers.
-    pub references: Vec<T>,
-    /// Blocks with the same name here live or die together.
-    pub unit: Option<T>,
-    /// The provider's own fields of the message, read from the metadata by whoever first asks.
-    pub provider: Option<OnceLock<Box<Provider>>>,
-}
-
-impl<T: AsRef<str> + Clone> Rare<T> {
-    /// What the references and the metadata of a block come to; `None` where they say nothing.
-    pub fn of(references: Vec<T>, metadata: &[(T, T)]) -> Option<Box<Self>> {
-        let unit = metadata.iter().find(|(key, _)| key.as_ref() == UNIT);
-        let has_provider = metadata.iter().any(|(key, _)| is_provider(key.as_ref()));
-        let rare = Self::unread(references, unit.map(|(_, name)| name.clone()), has_provider)?;
-        if let Some(provider) = &rare.provider {
-            provider.get_or_init(|| read(metadata));
-        }
-        Some(rare)
-    }
-}
-
-impl<T> Rare<T> {
-    /// The parts, the provider's fields not yet read: that is JSON, and takes most of the time of a block.
-    pub fn unread(references: Vec<T>, unit: Option<T>, has_provider: bool) -> Option<Box<Self>> {
-        let is_plain = references.is_empty() && unit.is_none() && !has_provider;
-        let provider = has_provider.then(OnceLock::new);
-        (!is_plain).then(|| Box::new(Self { references, unit, provider }))
-    }
-}
-
-#[expect(clippy::unnecessary_box_returns, reason = "few blocks have one, and it is large")]
-fn read<T: AsRef<str>>(metadata: &[(T, T)]) -> Box<Provider> {
-    let views = metadata.iter().map(|(key, value)| (key.as_ref(), value.as_ref()));
-    Box::new(Provider::read(views).unwrap_or_default())
-}
-
-/// The parts of a block that most blocks lack and only travel with it.
-#[derive(Debug, Clone)]
-pub struct Extra<T> {
-    /// Keys, each once, and values, in the order in which they were written.
-    pub metadata: Vec<(T, T)>,
-    /// Whom the block came from, where it is not one's own: said by the importer, never by the block.
-    pub origin: Option<T>,
-    /// Protobuf fields that this version does not know, as they came.
-    pub unknown: Box<[u8]>,
-}
-
-impl<T> Extra<T> {
-    /// The parts, where there are any.
-    pub fn of(metadata: Vec<(T, T)>, origin: Option<T>, unknown: Box<[u8]>) -> Option<Box<Self>> {
-        let is_plain = metadata.is_empty() && origin.is_none() && unknown.is_empty();
-        (!is_plain).then(|| Box::new(Self { metadata, origin, unknown }))
-    }
-}
 
 /// A set of blocks, a vector for each field.
 ///
@@ -110,6 +30,7 @@ pub struct Columns<T> {
     score: Vec<f64>,
     timestamp: Vec<i64>,
     tokens: Vec<u32>,
+    metadata: Vec<Texts<T>>,
     rare: Vec<Option<Box<Rare<T>>>>,
     extra: Vec<Option<Box<Extra<T>>>>,
     /// Rows that have rare parts, ascending.
@@ -155,6 +76,7 @@ impl<T> Default for Columns<T> {
             score: Vec::new(),
             timestamp: Vec::new(),
             tokens: Vec::new(),
+            metadata: Vec::new(),
             rare: Vec::new(),
             extra: Vec::new(),
             tied: Vec::new(),
@@ -230,35 +152,34 @@ impl<T: AsRef<str>> Columns<T> {
     }
 
     /// References of a row.
-    #[must_use]
-    pub fn references(&self, row: usize) -> &[T] {
-        self.rare[row].as_ref().map_or(&[], |r| &r.references)
+    pub fn references(&self, row: usize) -> impl Iterator<Item = &str> {
+        self.rare[row].iter().flat_map(|rare| rare.references.iter())
     }
 
     /// Name of the unit that a row says it belongs to.
     #[must_use]
     pub fn unit(&self, row: usize) -> Option<&T> {
-        self.rare[row].as_ref()?.unit.as_ref()
+        self.rare(row)?.unit.as_ref()
     }
 
     /// Provider fields of a row.
     #[must_use]
     pub fn provider(&self, row: usize) -> Option<&Provider> {
-        let provider = self.rare[row].as_ref()?.provider.as_ref()?;
-        Some(provider.get_or_init(|| read(self.metadata(row))))
+        let provider = self.rare(row)?.provider.as_ref()?;
+        Some(provider.get_or_init(|| read(self.metadata(row).pairs())))
     }
 
     /// Whether a row has provider fields that nobody has read.
     #[must_use]
     pub fn is_unread(&self, row: usize) -> bool {
-        let provider = self.rare[row].as_ref().and_then(|rare| rare.provider.as_ref());
+        let provider = self.rare(row).and_then(|rare| rare.provider.as_ref());
         provider.is_some_and(|provider| provider.get().is_none())
     }
 
-    /// Metadata of a row, in the order in which it was written.
+    /// Metadata of a row, keys and values in turn, in the order in which they were written.
     #[must_use]
-    pub fn metadata(&self, row: usize) -> &[(T, T)] {
-        self.extra[row].as_ref().map_or(&[], |extra| &extra.metadata)
+    pub fn metadata(&self, row: usize) -> &Texts<T> {
+        &self.metadata[row]
     }
 
     /// Whom a row came from, where it is not one's own.
@@ -273,10 +194,22 @@ impl<T: AsRef<str>> Columns<T> {
         Label::of(self.kind[row], self.origin(row).is_some())
     }
 
+    /// What the kernel reads and most rows lack.
+    #[must_use]
+    pub fn rare(&self, row: usize) -> Option<&Rare<T>> {
+        self.rare[row].as_deref()
+    }
+
     /// What only travels with a row.
     #[must_use]
     pub fn extra(&self, row: usize) -> Option<&Extra<T>> {
         self.extra[row].as_deref()
+    }
+
+    /// Whether a row has references, a named unit or provider fields.
+    #[must_use]
+    pub fn is_tied(&self, row: usize) -> bool {
+        self.rare[row].is_some()
     }
 
     /// Rows that have references, a named unit or provider fields, ascending.
@@ -317,8 +250,7 @@ impl<T: AsRef<str>> Columns<T> {
     /// # Errors
     /// The id is taken; nothing was changed.
     pub fn push(&mut self, row: Row<T>) -> Result<(), Fault> {
-        let at = u32::try_from(self.len())
-            .map_err(|_| Fault::new("blocks", "", "are more than 2**32 - 1"))?;
+        let at = u32::try_from(self.len()).map_err(|_| too_many())?;
         let hash = self.hasher.hash_one(row.id.as_ref());
         let id_of = |row: &u32| self.id[*row as usize].as_ref();
         let hash_of = |row: &u32| self.hasher.hash_one(id_of(row));
@@ -328,6 +260,46 @@ impl<T: AsRef<str>> Columns<T> {
             }
             Entry::Vacant(free) => free.insert(at),
         };
+        self.put(at, row);
+        self.note(at);
+        Ok(())
+    }
+
+    /// Appends a row that nobody can find and that is tied to nothing before `enter_all`.
+    pub(crate) fn append(&mut self, row: Row<T>) {
+        self.put(to_u32(self.len()), row);
+    }
+
+    /// Notes the ids of rows that were appended, and what they are tied to.
+    ///
+    /// # Errors
+    /// The first row whose id is taken, and what is wrong: then these columns are good for nothing.
+    pub(crate) fn enter_all(&mut self) -> Result<(), (usize, Fault)> {
+        let rows = u32::try_from(self.len()).map_err(|_| (0, too_many()))?;
+        for at in 0..rows {
+            let id = self.id[at as usize].as_ref();
+            let id_of = |row: &u32| self.id[*row as usize].as_ref();
+            let hash_of = |row: &u32| self.hasher.hash_one(id_of(row));
+            match self.index.entry(self.hasher.hash_one(id), |other| id_of(other) == id, hash_of) {
+                Entry::Occupied(taken) => {
+                    return Err((at as usize, id_is_taken(id, *taken.get() as usize)));
+                }
+                Entry::Vacant(free) => free.insert(at),
+            };
+            self.note(at);
+        }
+        Ok(())
+    }
+
+    /// Says how many tokens a row has.
+    pub(crate) fn set_tokens(&mut self, row: usize, tokens: u32) {
+        let sum = &mut self.type_tokens[self.kind[row] as usize];
+        *sum = *sum - u64::from(self.tokens[row]) + u64::from(tokens);
+        self.tokens[row] = tokens;
+    }
+
+    /// Appends the fields of a row.
+    fn put(&mut self, at: u32, row: Row<T>) {
         self.id.push(row.id);
         self.type_tokens[row.kind as usize] += u64::from(row.tokens);
         self.content.push(row.content);
@@ -335,16 +307,22 @@ impl<T: AsRef<str>> Columns<T> {
         self.score.push(row.score);
         self.timestamp.push(row.timestamp);
         self.tokens.push(row.tokens);
+        self.metadata.push(row.metadata);
         if row.rare.is_some() {
             self.tied.push(at);
         }
         self.rare.push(row.rare);
         self.extra.push(row.extra);
+    }
+
+    /// Notes what a row says, and what it is tied to.
+    fn note(&mut self, at: u32) {
         self.enter_twin(at);
-        let mut units = std::mem::take(&mut self.units);
-        units.push(self);
-        self.units = units;
-        Ok(())
+        if !self.units.is_stale() {
+            let mut units = std::mem::take(&mut self.units);
+            units.push(self);
+            self.units = units;
+        }
     }
 
     /// Appends rows, all or none.
@@ -357,6 +335,7 @@ impl<T: AsRef<str>> Columns<T> {
     ) -> Result<(), (usize, Fault)> {
         let before = self.len();
         self.reserve(rows.len());
+        self.twins.reserve(rows.len());
         for (position, row) in rows.enumerate() {
             if let Err(fault) = self.push(row) {
                 let keep: Vec<_> = (0..self.len()).map(|row| row < before).collect();
@@ -368,19 +347,19 @@ impl<T: AsRef<str>> Columns<T> {
     }
 
     /// Makes room for so many rows more.
-    fn reserve(&mut self, rows: usize) {
+    pub(crate) fn reserve(&mut self, rows: usize) {
         self.id.reserve(rows);
         self.content.reserve(rows);
         self.kind.reserve(rows);
         self.score.reserve(rows);
         self.timestamp.reserve(rows);
         self.tokens.reserve(rows);
+        self.metadata.reserve(rows);
         self.rare.reserve(rows);
         self.extra.reserve(rows);
         let hash_of = |&row: &u32| self.hasher.hash_one(self.id[row as usize].as_ref());
         self.index.reserve(rows, hash_of);
         self.units.reserve(rows);
-        self.twins.reserve(rows);
     }
 
     /// Puts a block in the place of another.
@@ -414,12 +393,13 @@ impl<T: AsRef<str>> Columns<T> {
         self.score[at] = row.score;
         self.timestamp[at] = row.timestamp;
         self.tokens[at] = row.tokens;
+        self.metadata[at] = row.metadata;
         self.rare[at] = row.rare;
         // What this version does not know is not in what was read back: it stays with the row.
         let unknown = self.extra[at].take().map_or_else(Box::default, |old| old.unknown);
         self.extra[at] = match row.extra {
-            Some(new) if new.unknown.is_empty() => Extra::of(new.metadata, new.origin, unknown),
-            None => Extra::of(Vec::new(), None, unknown),
+            Some(new) if new.unknown.is_empty() => Extra::of(new.origin, unknown),
+            None => Extra::of(None, unknown),
             new => new,
         };
         self.enter_twin(number);
@@ -445,6 +425,7 @@ impl<T: AsRef<str>> Columns<T> {
         filter(&mut self.score, keep);
         filter(&mut self.timestamp, keep);
         filter(&mut self.tokens, keep);
+        filter(&mut self.metadata, keep);
         filter(&mut self.rare, keep);
         filter(&mut self.extra, keep);
         // Hashes do not change when rows move up: the tables are corrected in place.
@@ -487,8 +468,7 @@ impl<T: AsRef<str>> Columns<T> {
         T: Clone,
     {
         for extra in &mut self.extra {
-            let metadata = extra.take().map_or_else(Vec::new, |extra| extra.metadata);
-            *extra = Extra::of(metadata, origin.cloned(), Box::default());
+            *extra = Extra::of(origin.cloned(), Box::default());
         }
         // Headers say it.
         self.costs = Default::default();
@@ -501,11 +481,12 @@ impl<T: AsRef<str>> Columns<T> {
     }
 
     /// Lets references name other blocks: `named` has for an id the one that takes its place.
-    pub fn rename_references(&mut self, named: impl Fn(&str) -> Option<T>) {
-        for reference in self.rare.iter_mut().flatten().flat_map(|rare| &mut rare.references) {
-            if let Some(name) = named(reference.as_ref()) {
-                *reference = name;
-            }
+    pub fn rename_references(&mut self, named: impl Fn(&str) -> Option<T>)
+    where
+        T: From<Slice>,
+    {
+        for rare in self.rare.iter_mut().flatten() {
+            rare.references.rename(&named);
         }
         self.units.spoil();
     }
@@ -653,6 +634,10 @@ impl Costs {
     }
 }
 
+fn too_many() -> Fault {
+    Fault::new("blocks", "", "are more than 2**32 - 1")
+}
+
 fn id_is_taken(id: &str, by: usize) -> Fault {
     Fault::new("id", &format!("'{id}'"), format!("is already the id of blocks[{by}]"))
 }
@@ -683,6 +668,7 @@ mod tests {
             score: 0.5,
             timestamp: 0,
             tokens: Encoding::O200k.count(content),
+            metadata: Texts::default(),
             rare: None,
             extra: None,
         }

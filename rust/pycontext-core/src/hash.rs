@@ -17,8 +17,7 @@ pub fn row<T: AsRef<str>>(columns: &Columns<T>, row: usize) -> Hash {
     text(&mut hasher, columns.ids()[row].as_ref());
     hasher.update(&[columns.kinds()[row] as u8]);
     text(&mut hasher, columns.contents()[row].as_ref());
-    let metadata = columns.metadata(row);
-    let mut entries: Vec<_> = metadata.iter().map(|(k, v)| (k.as_ref(), v.as_ref())).collect();
+    let mut entries: Vec<_> = columns.metadata(row).pairs().collect();
     entries.sort_unstable();
     count(&mut hasher, entries.len());
     for (key, value) in entries {
@@ -26,10 +25,9 @@ pub fn row<T: AsRef<str>>(columns: &Columns<T>, row: usize) -> Hash {
         text(&mut hasher, value);
     }
     hasher.update(&columns.timestamps()[row].to_le_bytes());
-    let references = columns.references(row);
-    count(&mut hasher, references.len());
-    for reference in references {
-        text(&mut hasher, reference.as_ref());
+    count(&mut hasher, columns.references(row).count());
+    for reference in columns.references(row) {
+        text(&mut hasher, reference);
     }
     // 0 and -0 are equal scores.
     hasher.update(&(columns.scores()[row] + 0.0).to_bits().to_le_bytes());
@@ -44,8 +42,8 @@ pub fn exact<T: AsRef<str>>(columns: &Columns<T>, at: usize) -> Hash {
     hasher.update(&row(columns, at));
     hasher.update(&columns.tokens()[at].to_le_bytes());
     hasher.update(&columns.scores()[at].to_bits().to_le_bytes());
-    for (key, _) in columns.metadata(at) {
-        text(&mut hasher, key.as_ref());
+    for (key, _) in columns.metadata(at).pairs() {
+        text(&mut hasher, key);
     }
     text(&mut hasher, columns.origin(at).map_or("", AsRef::as_ref));
     hasher.update(columns.extra(at).map_or(&[][..], |extra| &extra.unknown));

@@ -79,11 +79,31 @@ impl Limits {
     pub fn sizes<'a>(
         &self,
         content: &str,
+        metadata: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Result<(), Fault> {
+        metadata.clone().try_for_each(|(key, _)| self.key(key))?;
+        self.totals(content, metadata)
+    }
+
+    /// Checks a metadata key.
+    ///
+    /// # Errors
+    /// As for an id.
+    pub fn key(&self, key: &str) -> Result<(), Fault> {
+        self.id("metadata key", key)
+    }
+
+    /// Checks content and metadata, whose keys are known to be good, against the size limits.
+    ///
+    /// # Errors
+    /// Too many bytes or keys.
+    pub fn totals<'a>(
+        &self,
+        content: &str,
         metadata: impl Iterator<Item = (&'a str, &'a str)>,
     ) -> Result<(), Fault> {
         let (mut block, mut bytes, mut keys) = (content.len(), 0, 0);
         for (key, value) in metadata {
-            self.id("metadata key", key)?;
             if is_provider(key) {
                 block += key.len() + value.len();
             } else {
@@ -141,11 +161,22 @@ impl Limits {
 
 fn has_control(text: &str) -> bool {
     // Bytes first: decoding takes most of the time of an id.
-    if text.is_ascii() {
-        text.bytes().any(|byte| byte.is_ascii_control())
-    } else {
-        text.chars().any(char::is_control)
-    }
+    !is_printable_ascii(text.as_bytes()) && text.chars().any(char::is_control)
+}
+
+/// Whether every byte is a character from the blank to the tilde; eight at a time, because this is asked of every id.
+fn is_printable_ascii(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let is_good = |bytes: &[u8; 8]| {
+        let word = u64::from_le_bytes(*bytes);
+        let each = |byte: u8| u64::from_le_bytes([byte; 8]);
+        // The high bit of a byte is set if it was, if DEL was one below it, or if there was nothing to take a blank from.
+        // What is carried into the next byte comes from one that is refused anyway.
+        (word | word.wrapping_add(each(1)) | word.wrapping_sub(each(b' '))) & each(0x80) == 0
+    };
+    words.iter().all(is_good) && is_good(&last)
 }
 
 /// Checks a size against its limit.
@@ -178,6 +209,21 @@ mod tests {
         let pairs = [("openai.tool_calls", huge.as_str())].into_iter();
         let fault = limits.sizes("", pairs).expect_err("over a mebibyte");
         assert_eq!(fault.field, "content");
+    }
+
+    #[test]
+    fn every_control_character_is_found_wherever_it_is() {
+        for len in 1..20 {
+            for at in 0..len {
+                for byte in 0..0x80 {
+                    let mut id = vec![b'~'; len];
+                    id[at] = byte;
+                    let id = String::from_utf8(id).expect("ASCII");
+                    assert_eq!(has_control(&id), byte.is_ascii_control(), "{id:?}");
+                }
+            }
+        }
+        assert!(has_control("caf\u{e9}\u{85}") && !has_control("caf\u{e9}"));
     }
 
     #[test]

@@ -1,51 +1,121 @@
-//! Pieces of one long text: what arrives together stays in one allocation.
+//! Texts of bytes that arrived together: they stay where they are and are looked at in place.
 
+use std::fmt::Debug;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
-/// A piece of a text that others have pieces of.
-///
-/// The text lives as long as any of its pieces.
+use self_cell::self_cell;
+
+/// Bytes with texts in them, whoever holds them.
+pub trait Source: AsRef<[u8]> + Debug + Send + Sync {}
+
+impl<B: AsRef<[u8]> + Debug + Send + Sync> Source for B {}
+
+type Held = Box<dyn Source>;
+type Found<'a> = Vec<&'a str>;
+
+self_cell!(
+    /// The bytes, and what was found in them.
+    struct Whole {
+        owner: Held,
+        #[covariant]
+        dependent: Found,
+    }
+    impl {Debug}
+);
+
+/// A text among bytes, which live as long as any of their texts.
 #[derive(Debug, Clone)]
 pub struct Slice {
-    whole: Arc<OnceLock<String>>,
+    whole: Arc<OnceLock<Whole>>,
+    at: u32,
+}
+
+impl AsRef<str> for Slice {
+    /// The text; empty before all are found.
+    #[inline]
+    fn as_ref(&self) -> &str {
+        self.whole.get().map_or("", |whole| whole.borrow_dependent()[self.at as usize])
+    }
+}
+
+/// Texts that were found one right after the other.
+#[derive(Debug, Clone)]
+pub struct Run {
+    whole: Arc<OnceLock<Whole>>,
     start: u32,
     end: u32,
 }
 
-impl AsRef<str> for Slice {
-    /// The piece; empty before the text is whole.
-    fn as_ref(&self) -> &str {
-        self.whole.get().map_or("", |whole| &whole[self.start as usize..self.end as usize])
-    }
-}
-
-/// Where pieces come from: a text that grows until it is whole.
-#[derive(Debug)]
-pub struct Pieces {
-    text: String,
-    whole: Arc<OnceLock<String>>,
-}
-
-impl Pieces {
-    /// A text that will have at most about so many bytes.
+impl Run {
+    /// The texts; none before all are found.
+    #[inline]
     #[must_use]
-    pub fn with_capacity(bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), whole: Arc::default() }
+    pub fn texts(&self) -> &[&str] {
+        let range = self.start as usize..self.end as usize;
+        self.whole.get().map_or(&[], |whole| &whole.borrow_dependent()[range])
     }
 
-    /// Appends a text and returns the piece that it is; the text has to stay below 4 GiB.
-    pub fn push(&mut self, text: &str) -> Slice {
-        let start = self.text.len();
-        self.text.push_str(text);
-        let place = |at: usize| u32::try_from(at).unwrap_or(u32::MAX);
-        Slice { whole: Arc::clone(&self.whole), start: place(start), end: place(self.text.len()) }
+    /// One of the texts by itself.
+    #[must_use]
+    pub fn slice(&self, at: usize) -> Slice {
+        Slice { whole: Arc::clone(&self.whole), at: self.start + to_u32(at) }
+    }
+}
+
+/// What is found, while it is.
+#[derive(Debug)]
+pub struct Finds<'a> {
+    found: Found<'a>,
+    whole: Arc<OnceLock<Whole>>,
+}
+
+impl<'a> Finds<'a> {
+    /// Makes room for so many texts more.
+    pub fn reserve(&mut self, texts: usize) {
+        self.found.reserve(texts);
     }
 
-    /// Lets the pieces be read.
-    pub fn finish(self) {
-        // Nobody else can have set it.
-        drop(self.whole.set(self.text));
+    /// Notes a text.
+    #[inline]
+    pub fn slice(&mut self, text: &'a str) -> Slice {
+        let at = to_u32(self.found.len());
+        self.found.push(text);
+        Slice { whole: Arc::clone(&self.whole), at }
     }
+
+    /// Notes texts.
+    #[inline]
+    pub fn run(&mut self, texts: impl Iterator<Item = &'a str>) -> Run {
+        let start = to_u32(self.found.len());
+        self.found.extend(texts);
+        Run { whole: Arc::clone(&self.whole), start, end: to_u32(self.found.len()) }
+    }
+}
+
+/// Has `find` find texts in a part of `bytes`; when it is done, they can be looked at.
+///
+/// # Errors
+/// Those of `find`.
+pub fn find<E>(
+    bytes: impl Source + 'static,
+    part: Range<usize>,
+    find: impl for<'a> FnOnce(&'a [u8], &mut Finds<'a>) -> Result<(), E>,
+) -> Result<(), E> {
+    let shared = Arc::default();
+    let whole = Whole::try_new(Box::new(bytes), |bytes| {
+        let mut finds = Finds { found: Vec::new(), whole: Arc::clone(&shared) };
+        find(&bytes.as_ref().as_ref()[part], &mut finds)?;
+        Ok(finds.found)
+    })?;
+    // Nobody else can have set it.
+    drop(shared.set(whole));
+    Ok(())
+}
+
+fn to_u32(at: usize) -> u32 {
+    // A text takes two bytes and more, and of those there are fewer than 4 GiB.
+    u32::try_from(at).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
@@ -53,11 +123,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_piece_is_what_was_pushed_once_the_text_is_whole() {
-        let mut pieces = Pieces::with_capacity(0);
-        let made: Vec<_> = ["a", "", "éb"].iter().map(|text| pieces.push(text)).collect();
-        assert_eq!(made[2].as_ref(), "");
-        pieces.finish();
-        assert!(made.iter().map(AsRef::as_ref).eq(["a", "", "éb"]));
+    fn a_text_is_what_was_found_once_all_are() {
+        let mut found = Vec::new();
+        let ended = find(b"xa\xc3\xa9b".to_vec(), 1..5, |bytes, finds| {
+            let text = std::str::from_utf8(bytes)?;
+            found.push(finds.slice(&text[..1]));
+            let run = finds.run(["", &text[1..]].into_iter());
+            assert_eq!((found[0].as_ref(), run.texts().len()), ("", 0));
+            found.extend([run.slice(0), run.slice(1)]);
+            Ok::<_, std::str::Utf8Error>(())
+        });
+        assert_eq!(ended, Ok(()));
+        assert!(found.iter().map(AsRef::as_ref).eq(["a", "", "éb"]));
     }
 }

@@ -94,7 +94,7 @@ impl Units {
         noted.map_or_else(|| Cow::Owned(Self::of(columns, references)), Cow::Borrowed)
     }
 
-    /// Takes in the last row of `columns`.
+    /// Takes in the next row of `columns`.
     pub fn push<T: AsRef<str>>(&mut self, columns: &Columns<T>) {
         if self.is_stale {
             return;
@@ -106,7 +106,7 @@ impl Units {
             return;
         }
         self.head.push(row);
-        if columns.tied().last() != Some(&row) {
+        if !columns.is_tied(at) {
             return;
         }
         // Who makes calls is not known before the provider's fields are read: then all is read at once.
@@ -121,7 +121,7 @@ impl Units {
         let mut call = None;
         let mut is_missing = false;
         for reference in columns.references(at) {
-            match columns.find(reference.as_ref()) {
+            match columns.find(reference) {
                 Some(found) if columns.kinds()[found] == Kind::Agent => {
                     // A result of several calls joins their units.
                     self.is_stale |= call.is_some_and(|other| other != found);
@@ -131,7 +131,7 @@ impl Units {
                 Some(_) => {}
                 None => {
                     is_missing = true;
-                    self.missing.insert(self.hasher.hash_one(reference.as_ref()));
+                    self.missing.insert(self.hasher.hash_one(reference));
                 }
             }
         }
@@ -329,7 +329,7 @@ impl Ties {
         }
         let (mut has_call, mut is_missing) = (false, false);
         for reference in columns.references(row as usize) {
-            match columns.find(reference.as_ref()) {
+            match columns.find(reference) {
                 Some(found) if is_result && kinds[found] == Kind::Agent => {
                     has_call = true;
                     units.answer(to_u32(found), row);
@@ -339,7 +339,7 @@ impl Ties {
                 Some(_) => {}
                 None => {
                     is_missing = true;
-                    units.missing.insert(units.hasher.hash_one(reference.as_ref()));
+                    units.missing.insert(units.hasher.hash_one(reference));
                 }
             }
         }

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use pycontext_core::Broken;
-use pycontext_core::columns::{Columns, Rare, Row};
+use pycontext_core::columns::Columns;
 use pycontext_core::cost::Render;
 use pycontext_core::count::{Counter, Encoding};
 use pycontext_core::error::Error;
@@ -11,7 +11,9 @@ use pycontext_core::kind::{Kind, Kinds};
 use pycontext_core::policy::{Order, Policy, References, Tier};
 use pycontext_core::provider::Provider;
 use pycontext_core::prune::{Request, prune};
+use pycontext_core::row::{Rare, Row};
 use pycontext_core::selection::{Pin, Reason, Receipt, Selection};
+use pycontext_core::texts::Texts;
 
 fn add(columns: &mut Columns<String>, id: &str, kind: Kind, score: f64, content: &str) {
     push(columns, id, kind, score, content, None);
@@ -43,6 +45,7 @@ fn push(
         score,
         timestamp: 0,
         tokens: Encoding::O200k.count(content),
+        metadata: Texts::default(),
         rare,
         extra: None,
     };
@@ -51,7 +54,7 @@ fn push(
 
 fn answer_to(call: &str) -> Rare<String> {
     Rare {
-        references: vec![call.to_owned()],
+        references: vec![call.to_owned()].into(),
         unit: None,
         provider: Provider::read([("openai.tool_call_id", "\"c\"")].into_iter())
             .map(|provider| OnceLock::from(Box::new(provider))),
@@ -62,7 +65,7 @@ fn calls(n: usize) -> Rare<String> {
     let one = r#"{"id":"c","type":"function","function":{"name":"f","arguments":"{}"}}"#;
     let json = format!("[{}]", vec![one; n].join(","));
     Rare {
-        references: vec![],
+        references: Texts::default(),
         unit: None,
         provider: Provider::read([("openai.tool_calls", json.as_str())].into_iter())
             .map(|provider| OnceLock::from(Box::new(provider))),
@@ -232,7 +235,8 @@ fn tiers_take_their_shares_one_after_the_other() {
 #[test]
 fn required_blocks_are_tied_or_missed() {
     let mut columns = Columns::default();
-    let needs = |id: &str| Rare { references: vec![id.to_owned()], unit: None, provider: None };
+    let needs =
+        |id: &str| Rare { references: vec![id.to_owned()].into(), unit: None, provider: None };
     add(&mut columns, "fact", Kind::Memory, 0.1, "a fact");
     add_rare(&mut columns, "note", Kind::Knowledge, 0.9, "on the fact", needs("fact"));
     add_rare(&mut columns, "lost", Kind::Memory, 0.9, "on nothing", needs("gone"));
@@ -259,7 +263,7 @@ fn a_long_chain_of_ties_is_found_in_time() {
     }
     for i in (1..n).rev() {
         let rare = Rare {
-            references: vec![format!("c{i}"), format!("c{}", i - 1)],
+            references: vec![format!("c{i}"), format!("c{}", i - 1)].into(),
             unit: None,
             provider: None,
         };

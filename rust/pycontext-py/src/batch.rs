@@ -2,9 +2,9 @@
 
 use numpy::ndarray::ArrayView1;
 use numpy::{Element, PyReadonlyArray1};
-use pycontext_core::columns::Rare;
 use pycontext_core::error::Fault;
 use pycontext_core::limits::Limits;
+use pycontext_core::row::Rare;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyList, PyString};

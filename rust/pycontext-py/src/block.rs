@@ -1,9 +1,9 @@
 //! `ContextBlock` to a row of the core, with every check on the way.
 
-use pycontext_core::columns::{Extra, Rare, Row};
 use pycontext_core::error::{Error, Fault};
 use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
+use pycontext_core::row::{Extra, Rare, Row};
 use pyo3::exceptions::PyAttributeError;
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -22,7 +22,8 @@ pub struct Fields {
     pub content: Text,
     pub score: f64,
     pub kind: Kind,
-    pub metadata: Vec<(Text, Text)>,
+    /// Keys and values in turn.
+    pub metadata: Vec<Text>,
     pub timestamp: i64,
     pub count: Count,
     pub rare: Option<Box<Rare<Text>>>,
@@ -58,8 +59,9 @@ impl Fields {
             score: self.score,
             timestamp: self.timestamp,
             tokens,
+            metadata: self.metadata.into(),
             rare: self.rare,
-            extra: Extra::of(self.metadata, self.origin, Box::default()),
+            extra: Extra::of(self.origin, Box::default()),
         }
     }
 }
@@ -152,7 +154,8 @@ impl<'py> RawFields<'py> {
         let count = count(&self.count, counted, &content)?;
         let references = references(&self.references, &limits)?;
         let metadata = metadata(&self.metadata)?;
-        limits.sizes(&content, metadata.iter().map(|(key, value)| (&**key, &**value)))?;
+        let pairs = metadata.as_chunks().0.iter().map(|[key, value]| (&**key, &**value));
+        limits.sizes(&content, pairs)?;
         let origin = origin(self.origin.as_ref(), &limits)?;
         let rare = Rare::of(references, &metadata);
         Ok(Fields {

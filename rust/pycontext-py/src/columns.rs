@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pycontext_core::columns::Row;
 use pycontext_core::cost::Render;
 use pycontext_core::count::{Counter, Encoding};
 use pycontext_core::dedup::redundant;
 use pycontext_core::error::Fault;
 use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
+use pycontext_core::row::Row;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedStr;
@@ -248,32 +248,28 @@ impl Columns {
         self.add(py, fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens)))
     }
 
-    /// Append blocks that were decoded, all or none; `counts` has the tokens of those that have none, where a plug-in
-    /// counts.
-    #[pyo3(signature = (rows, recount, counts = None))]
-    fn extend_rows(
-        &self,
-        py: Python<'_>,
-        rows: &Rows,
-        recount: bool,
-        counts: Option<Vec<u32>>,
-    ) -> PyResult<()> {
-        let mut rows = rows.take(recount);
+    /// Take blocks that were decoded in the place of all; `counts` has the tokens of those that have none, where a
+    /// plug-in counts.
+    #[pyo3(signature = (rows, counts = None))]
+    fn load(&self, py: Python<'_>, rows: &Rows, counts: Option<Vec<u32>>) -> PyResult<()> {
+        let mut blocks = rows.take();
         let mut plugged = counts.into_iter().flatten();
         let encoding = self.encoding;
-        let counted = py.detach(|| {
-            rows.iter_mut().all(|(row, tokens)| {
-                let count = || encoding.map(|encoding| encoding.count(&row.content));
-                let found = tokens.or_else(count).or_else(|| plugged.next());
-                row.tokens = found.unwrap_or_default();
-                found.is_some()
-            })
+        let read = py.detach(|| {
+            let counted = blocks.count(|text| {
+                encoding.map(|encoding| encoding.count(text)).or_else(|| plugged.next())
+            });
+            counted.then(|| blocks.finish())
         });
-        if !counted {
+        let Some(read) = read else {
             let fault = Fault::new("token_count", "", "is not counted by the plug-in");
             return Err(refuse(py, fault));
-        }
-        self.add(py, rows.into_iter().map(|(row, _)| row))
+        };
+        let table = read.map_err(|(row, fault)| raise(py, &fault.at(Some(row), None)))?;
+        let before = std::mem::replace(&mut *self.open(py)?, State::of(Arc::new(table)));
+        // Freed without the lock: that may run anybody's code.
+        drop(before);
+        Ok(())
     }
 
     /// Say of all blocks whom they came from, and forget their fields that this version does not know.

@@ -124,19 +124,19 @@ pub fn origin(value: Option<&Bound<'_, PyAny>>, limits: &Limits) -> Result<Optio
     Ok(Some(origin.into()))
 }
 
-/// Metadata as pairs, in order.
-pub fn metadata(value: &Bound<'_, PyAny>) -> Result<Vec<(Text, Text)>, Fault> {
+/// Metadata as keys and values in turn, in order.
+pub fn metadata(value: &Bound<'_, PyAny>) -> Result<Vec<Text>, Fault> {
     let dict = value
         .cast::<PyDict>()
         .map_err(|_| wrong_type(value, "metadata", "a dict of str to str"))?;
-    let mut pairs = Vec::with_capacity(dict.len());
+    let mut texts = Vec::with_capacity(2 * dict.len());
     for (key, value) in dict {
         let key = backed(&key, "metadata key")?;
         let named = |fault| Fault { field: format!("metadata['{}']", shorten(&key)), ..fault };
         let value = backed(&value, "metadata").map_err(named)?;
-        pairs.push((key.into(), value.into()));
+        texts.extend([key.into(), value.into()]);
     }
-    Ok(pairs)
+    Ok(texts)
 }
 
 fn wrong_type(value: &Bound<'_, PyAny>, field: &str, wanted: &str) -> Fault {

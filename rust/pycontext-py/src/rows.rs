@@ -1,8 +1,8 @@
 //! Blocks that were decoded.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use pycontext_core::columns::Row;
+use pycontext_core::draft::Draft;
 use pyo3::prelude::*;
 
 use crate::text::Text;
@@ -11,34 +11,34 @@ use crate::text::Text;
 #[derive(Debug)]
 #[pyclass(frozen, module = "pycontext._core")]
 pub struct Rows {
-    rows: Mutex<Vec<(Row<Text>, Option<u32>)>>,
+    blocks: Mutex<Draft<Text>>,
 }
 
 impl Rows {
-    /// Blocks with their tokens, `None` where nobody counted.
-    pub fn of(rows: Vec<(Row<Text>, Option<u32>)>) -> Self {
-        Self { rows: Mutex::new(rows) }
+    /// Blocks as they were read.
+    pub fn of(blocks: Draft<Text>) -> Self {
+        Self { blocks: Mutex::new(blocks) }
     }
 
-    /// The blocks, which are gone then, with their tokens; `None` where nobody counted, or nobody is to be believed.
-    pub fn take(&self, recount: bool) -> Vec<(Row<Text>, Option<u32>)> {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rows = std::mem::take(&mut *rows);
-        if recount {
-            for (_, tokens) in &mut rows {
-                *tokens = None;
-            }
-        }
-        rows
+    /// The blocks, which are gone then.
+    pub fn take(&self) -> Draft<Text> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Draft<Text>> {
+        self.blocks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[pymethods]
 impl Rows {
-    /// Texts that have to be counted, in order; all of them where no count is to be believed.
-    fn uncounted(&self, recount: bool) -> Vec<String> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let asked = rows.iter().filter(|(_, tokens)| recount || tokens.is_none());
-        asked.map(|(row, _)| row.content.to_string()).collect()
+    /// Believe no token count.
+    fn distrust(&self) {
+        self.lock().distrust();
+    }
+
+    /// Texts that have to be counted, in order.
+    fn uncounted(&self) -> Vec<String> {
+        self.lock().uncounted().map(str::to_owned).collect()
     }
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use pycontext_core::columns::Row;
 use pycontext_core::error::Fault;
 use pycontext_core::lexical::Index;
 use pycontext_core::render::body;
+use pycontext_core::row::Row;
 
 use crate::table::Table;
 use crate::text::Text;

@@ -1,6 +1,7 @@
 //! Rows as Python sees them.
 
 use pycontext_core::columns::Columns;
+use pycontext_core::texts::Texts;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
@@ -13,9 +14,23 @@ pub type Table = Columns<Text>;
 /// The fields of a row in the order of `ContextBlock`, the type by its number, nothing shared.
 pub fn fields<'py>(table: &Table, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
     let metadata = PyDict::new(py);
-    for (key, value) in table.metadata(row) {
-        metadata.set_item(key, value)?;
+    match table.metadata(row) {
+        Texts::Made(texts) => {
+            for [key, value] in texts.as_chunks().0 {
+                metadata.set_item(key, value)?;
+            }
+        }
+        found @ Texts::Found(_) => {
+            for (key, value) in found.pairs() {
+                metadata.set_item(key, value)?;
+            }
+        }
     }
+    let references = match table.rare(row).map(|rare| &rare.references) {
+        Some(Texts::Made(texts)) => PyList::new(py, texts)?,
+        Some(Texts::Found(run)) => PyList::new(py, run.texts())?,
+        None => PyList::empty(py),
+    };
     (
         &table.ids()[row],
         &table.contents()[row],
@@ -24,7 +39,7 @@ pub fn fields<'py>(table: &Table, py: Python<'py>, row: usize) -> PyResult<Bound
         metadata,
         table.timestamps()[row],
         table.tokens()[row],
-        PyList::new(py, table.references(row))?,
+        references,
         table.origin(row),
     )
         .into_pyobject(py)
@@ -32,13 +47,14 @@ pub fn fields<'py>(table: &Table, py: Python<'py>, row: usize) -> PyResult<Bound
 
 /// Whether the row holds just these fields; its tokens are not compared.
 pub fn is_same(table: &Table, row: usize, fields: &Fields) -> bool {
-    let references = fields.rare.as_ref().map_or(&[][..], |rare| &rare.references);
+    let references = fields.rare.iter().flat_map(|rare| rare.references.iter());
+    let metadata = fields.metadata.iter().map(AsRef::as_ref);
     table.ids()[row] == fields.id
         && table.contents()[row] == fields.content
         && table.scores()[row].to_bits() == fields.score.to_bits()
         && table.kinds()[row] == fields.kind
         && table.timestamps()[row] == fields.timestamp
-        && table.references(row) == references
-        && table.metadata(row) == fields.metadata
+        && table.references(row).eq(references)
+        && table.metadata(row).iter().eq(metadata)
         && table.origin(row) == fields.origin.as_ref()
 }

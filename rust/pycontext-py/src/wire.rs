@@ -1,5 +1,7 @@
 //! Packages as bytes.
 
+use std::borrow::Cow;
+
 use pycontext_core::error::Fault;
 use pycontext_core::limits;
 use pycontext_core::wire::envelope::{self, Envelope, Flags};
@@ -43,11 +45,10 @@ impl Limits {
 pub fn check_sizes(py: Python<'_>, columns: &Columns, limits: Limits) -> PyResult<()> {
     let (limits, table) = (limits.core(), columns.table(py));
     let check = |row: usize| {
-        let pairs = table.metadata(row).iter();
         limits.id("id", &table.ids()[row])?;
-        limits.references(table.references(row).len())?;
-        table.references(row).iter().try_for_each(|id| limits.id("references", id))?;
-        limits.sizes(&table.contents()[row], pairs.map(|(key, value)| (&**key, &**value)))
+        limits.references(table.references(row).count())?;
+        table.references(row).try_for_each(|id| limits.id("references", id))?;
+        limits.sizes(&table.contents()[row], table.metadata(row).pairs())
     };
     let id = |row: usize| Some(&*table.ids()[row]);
     let mut rows = 0..table.len();
@@ -169,7 +170,8 @@ pub fn decode(
     let decoded = py.detach(|| {
         let of_package = |fault: Fault| fault.at(None, None);
         if !is_envelope {
-            return package::decode(&data, &limits);
+            let whole = 0..data.len();
+            return package::decode(data, whole, &limits);
         }
         let envelope = Envelope::open(&data, &limits).map_err(of_package)?;
         let Flags { encrypted, signed, .. } = envelope.flags;
@@ -178,11 +180,18 @@ pub fn decode(
             let rule = format!("is {what}: pycontext.wire.unseal opens it");
             return Err(of_package(Fault::new("envelope", "", rule)));
         }
+        let place = envelope.place();
         let body = envelope::decompress(envelope.body, envelope.flags, envelope.uncompressed);
-        package::decode(&body.map_err(of_package)?, &limits)
+        match body.map_err(of_package)? {
+            Cow::Borrowed(_) => package::decode(data, place, &limits),
+            Cow::Owned(body) => {
+                let whole = 0..body.len();
+                package::decode(body, whole, &limits)
+            }
+        }
     });
     let package = decoded.map_err(|error| raise(py, &error))?;
-    Ok((Header::of(package.header), Rows::of(package.rows)))
+    Ok((Header::of(package.header), Rows::of(package.blocks)))
 }
 
 /// What was done to a body, its bytes before that, body, claims, signature, and how many bytes the signature is over.

@@ -1,11 +1,13 @@
 //! The message `ContextBlock`.
 
-use std::collections::HashSet;
-
-use crate::columns::{Columns, Extra, Rare, Row, UNIT};
+use crate::columns::Columns;
 use crate::error::Fault;
 use crate::kind::Kind;
-use crate::limits::{Limits, is_provider};
+use crate::limits::Limits;
+use crate::row::{Extra, Rare, Row};
+use crate::slice::{Finds, Slice};
+use crate::texts::Texts;
+use crate::wire::metadata::Metadata;
 use crate::wire::proto::{
     Out, Read, Reader, bytes_len, entry_len, nested_len, number_len, put_bytes, put_entry, put_f32,
     put_f64, put_nested, put_number, put_present, varint_len,
@@ -23,9 +25,6 @@ const REFERENCES: u8 = 8;
 const EXACT_SCORE: u8 = 9;
 const ORIGIN: u8 = 10;
 
-/// Metadata keys from which a set finds those that come twice sooner than a look at all.
-const MANY_KEYS: usize = 16;
-
 /// Bytes of a row as a message.
 pub fn len<T: AsRef<str>>(columns: &Columns<T>, row: usize) -> usize {
     let score = Score::of(columns.scores()[row]);
@@ -38,12 +37,12 @@ pub fn len<T: AsRef<str>>(columns: &Columns<T>, row: usize) -> usize {
         + if score.rounded == 0.0 { 0 } else { 5 }
         + score.exact.map_or(0, |_| 9);
     for reference in columns.references(row) {
-        len += nested_len(reference.as_ref().len());
+        len += nested_len(reference.len());
+    }
+    for (key, value) in columns.metadata(row).pairs() {
+        len += nested_len(entry_len(key, value));
     }
     if let Some(extra) = columns.extra(row) {
-        for (key, value) in &extra.metadata {
-            len += nested_len(entry_len(key.as_ref(), value.as_ref()));
-        }
         len += extra.origin.as_ref().map_or(0, |origin| bytes_len(origin.as_ref().len()));
         len += extra.unknown.len();
     }
@@ -57,21 +56,20 @@ pub fn put<T: AsRef<str>>(out: &mut Out<'_>, columns: &Columns<T>, row: usize) {
     put_number(out, TIMESTAMP, columns.timestamps()[row].unsigned_abs());
     put_bytes(out, CONTENT, columns.contents()[row].as_ref().as_bytes());
     put_f32(out, SCORE, score.rounded);
-    let extra = columns.extra(row);
-    for (key, value) in extra.map_or(&[][..], |extra| &extra.metadata) {
-        put_entry(out, METADATA, key.as_ref(), value.as_ref());
+    for (key, value) in columns.metadata(row).pairs() {
+        put_entry(out, METADATA, key, value);
     }
     put_number(out, TYPE, columns.kinds()[row] as u64);
     // Also where it is 0: nothing there means that nobody counted.
     put_present(out, TOKENS, columns.tokens()[row].into());
     for reference in columns.references(row) {
-        put_nested(out, REFERENCES, reference.as_ref().len());
-        out.put(reference.as_ref().as_bytes());
+        put_nested(out, REFERENCES, reference.len());
+        out.put(reference.as_bytes());
     }
     if let Some(exact) = score.exact {
         put_f64(out, EXACT_SCORE, exact);
     }
-    if let Some(extra) = extra {
+    if let Some(extra) = columns.extra(row) {
         put_bytes(out, ORIGIN, extra.origin.as_ref().map_or("", AsRef::as_ref).as_bytes());
         out.put(&extra.unknown);
     }
@@ -112,7 +110,7 @@ pub struct Fields<'a> {
     timestamp: i64,
     content: &'a str,
     score: Score,
-    metadata: Vec<(&'a str, &'a str)>,
+    metadata: Metadata<'a>,
     kind: Option<Kind>,
     tokens: Option<u32>,
     references: Vec<&'a str>,
@@ -121,49 +119,53 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Reads a block, checked, its texts as `text` makes them, and the tokens that the sender counted, if any.
-    pub fn row<T>(
+    /// Reads a block, checked, and whether its sender counted its tokens.
+    pub fn row<T: AsRef<str> + From<Slice>>(
         &mut self,
         reader: Reader<'a>,
         limits: &Limits,
-        mut text: impl FnMut(&'a str) -> T,
-    ) -> Result<(Row<T>, Option<u32>), Refused<'a>> {
+        finds: &mut Finds<'a>,
+    ) -> Result<(Row<T>, bool), Refused<'a>> {
         self.clear();
         let read = limits
             .message(reader.len())
             .and_then(|()| self.read(reader, limits).map_err(|fault| *fault))
             .and_then(|()| self.check(limits));
         read.map_err(|fault| (Some(self.id).filter(|_| fault.field != "id"), fault))?;
-        let unit = self.metadata.iter().find(|(key, _)| *key == UNIT);
-        let unit = unit.map(|(_, name)| text(name));
-        let has_provider = self.metadata.iter().any(|(key, _)| is_provider(key));
-        let references = self.references.iter().map(|id| text(id)).collect();
-        let metadata = self.metadata.iter().map(|(key, value)| (text(key), text(value)));
-        let metadata = metadata.collect();
+        let unit = self.metadata.unit().map(|name| finds.slice(name).into());
+        let references = if self.references.is_empty() {
+            Texts::default()
+        } else {
+            finds.run(self.references.iter().copied()).into()
+        };
+        let metadata = if self.metadata.is_empty() {
+            Texts::default()
+        } else {
+            finds.run(self.metadata.texts()).into()
+        };
+        let origin = self.origin.map(|origin| finds.slice(origin).into());
         let row = Row {
-            id: text(self.id),
-            content: text(self.content),
+            id: finds.slice(self.id).into(),
+            content: finds.slice(self.content).into(),
             // As proto3 has it: what nobody wrote is 0.
             kind: self.kind.unwrap_or(Kind::System),
             score: self.score.value(),
             timestamp: self.timestamp,
-            tokens: 0,
-            rare: Rare::unread(references, unit, has_provider),
-            extra: Extra::of(metadata, self.origin.map(text), self.unknown.as_slice().into()),
+            tokens: self.tokens.unwrap_or_default(),
+            metadata,
+            rare: Rare::unread(references, unit, self.metadata.has_provider()),
+            extra: Extra::of(origin, self.unknown.as_slice().into()),
         };
-        Ok((row, self.tokens))
+        Ok((row, self.tokens.is_some()))
     }
 
     fn clear(&mut self) {
-        let (mut metadata, mut references, mut unknown) = (
-            std::mem::take(&mut self.metadata),
-            std::mem::take(&mut self.references),
-            std::mem::take(&mut self.unknown),
-        );
-        metadata.clear();
-        references.clear();
-        unknown.clear();
-        *self = Self { metadata, references, unknown, ..Self::default() };
+        self.metadata.clear();
+        self.references.clear();
+        self.unknown.clear();
+        (self.id, self.content) = ("", "");
+        (self.timestamp, self.score) = (0, Score::default());
+        (self.kind, self.tokens, self.origin) = (None, None, None);
     }
 
     fn read(&mut self, mut reader: Reader<'a>, limits: &Limits) -> Read<()> {
@@ -176,7 +178,7 @@ impl<'a> Fields<'a> {
                 }
                 CONTENT => self.content = reader.text(tag, "content")?,
                 SCORE => self.score.rounded = reader.f32(tag, "relevance_score")?,
-                METADATA => self.metadata.push(entry(reader.message(tag, "metadata")?)?),
+                METADATA => self.metadata.take(reader.message(tag, "metadata")?)?,
                 TYPE => self.kind = Some(kind(reader.number(tag, "type", u64::MAX)?)?),
                 TOKENS => self.tokens = Some(reader.u32(tag, "token_count")?),
                 REFERENCES => {
@@ -188,15 +190,15 @@ impl<'a> Fields<'a> {
                 _ => self.unknown.extend_from_slice(reader.skip(tag)?),
             }
         }
-        keep_last(&mut self.metadata);
+        self.metadata.keep_last();
         Ok(())
     }
 
-    fn check(&self, limits: &Limits) -> Result<(), Fault> {
+    fn check(&mut self, limits: &Limits) -> Result<(), Fault> {
         limits.id("id", self.id)?;
         limits.score(self.score.rounded.into())?;
         limits.score(self.score.value())?;
-        limits.sizes(self.content, self.metadata.iter().copied())?;
+        self.metadata.check(self.content, limits)?;
         for (i, reference) in self.references.iter().enumerate() {
             limits
                 .id("references", reference)
@@ -214,32 +216,4 @@ fn kind(number: u64) -> Read<Kind> {
         let rule = format!("is not one of {}", names.join(", "));
         Box::new(Fault::new("type", &number.to_string(), rule))
     })
-}
-
-fn entry(mut reader: Reader<'_>) -> Read<(&str, &str)> {
-    let (mut key, mut value) = ("", "");
-    while let Some(tag) = reader.tag()? {
-        match tag.number() {
-            1 => key = reader.text(tag, "metadata key")?,
-            2 => value = reader.text(tag, "metadata")?,
-            _ => drop(reader.skip(tag)?),
-        }
-    }
-    Ok((key, value))
-}
-
-/// Of entries with the same key the last one counts.
-fn keep_last(entries: &mut Vec<(&str, &str)>) {
-    let is_repeated = if entries.len() < MANY_KEYS {
-        (1..entries.len()).any(|at| entries[..at].iter().any(|(key, _)| *key == entries[at].0))
-    } else {
-        let mut seen = HashSet::with_capacity(entries.len());
-        entries.iter().any(|(key, _)| !seen.insert(*key))
-    };
-    if is_repeated {
-        let mut seen = HashSet::with_capacity(entries.len());
-        entries.reverse();
-        entries.retain(|(key, _)| seen.insert(*key));
-        entries.reverse();
-    }
 }

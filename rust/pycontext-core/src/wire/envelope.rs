@@ -14,6 +14,7 @@
 //! A signature is over header, body and claims as they are here. CRC-32 finds every single flipped bit.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use crate::error::Fault;
 use crate::limits::Limits;
@@ -117,6 +118,12 @@ impl<'a> Envelope<'a> {
         }
         let claims = &signed[claims_at..];
         Ok(Self { flags, uncompressed, body, claims, signature, signed })
+    }
+
+    /// Where the body is in the data.
+    #[must_use]
+    pub fn place(&self) -> Range<usize> {
+        HEADER..HEADER + self.body.len()
     }
 }
 

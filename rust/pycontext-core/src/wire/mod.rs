@@ -5,5 +5,6 @@
 mod block;
 pub mod delta;
 pub mod envelope;
+mod metadata;
 pub mod package;
 mod proto;

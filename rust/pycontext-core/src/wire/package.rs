@@ -1,10 +1,13 @@
 //! The message `ContextPackage`.
 
-use crate::columns::{Columns, Row};
+use std::ops::Range;
+
+use crate::columns::Columns;
+use crate::draft::Draft;
 use crate::error::{Error, Fault};
 use crate::limits::{Limits, within};
-use crate::slice::{Pieces, Slice};
-use crate::wire::block::{self, Fields};
+use crate::slice::{self, Slice, Source};
+use crate::wire::block::{self, Fields, Refused};
 use crate::wire::proto::{
     Out, Read, Reader, Tag, bytes_len, nested_len, number_len, put_bytes, put_f32, put_nested,
     put_number,
@@ -141,39 +144,48 @@ impl<'a, T: AsRef<str>> Encoder<'a, T> {
 pub struct Package<T> {
     /// All but its blocks.
     pub header: Header,
-    /// Its blocks, each with the tokens that the sender counted, if any.
-    pub rows: Vec<(Row<T>, Option<u32>)>,
+    /// Its blocks.
+    pub blocks: Draft<T>,
 }
 
-/// Reads a package.
+/// Reads the package that is a part of `bytes`, which its blocks keep: their texts stay where they are.
 ///
 /// # Errors
 /// The bytes are no such message, or a value is outside `limits`; the number of blocks is compared before any is read.
-pub fn decode<T: From<Slice>>(bytes: &[u8], limits: &Limits) -> Result<Package<T>, Error> {
+pub fn decode<T: AsRef<str> + From<Slice>>(
+    bytes: impl Source + 'static,
+    part: Range<usize>,
+    limits: &Limits,
+) -> Result<Package<T>, Error> {
     let of_package = |fault: Fault| fault.at(None, None);
-    let unboxed = |fault: Box<Fault>| fault.at(None, None);
-    if bytes.is_empty() {
+    if part.is_empty() {
         return Err(of_package(Fault::new("protobuf", "", "is empty")));
     }
-    limits.package_bytes(bytes.len()).map_err(of_package)?;
-    let (header, count) = outline(bytes, limits).map_err(unboxed)?;
+    limits.package_bytes(part.len()).map_err(of_package)?;
+    let outlined = outline(&bytes.as_ref()[part.clone()], limits);
+    let (header, count) = outlined.map_err(|fault| fault.at(None, None))?;
     limits.package_blocks(count).map_err(of_package)?;
-    let mut rows = Vec::with_capacity(count);
-    let mut pieces = Pieces::with_capacity(bytes.len());
-    let mut fields = Fields::default();
-    let mut reader = Reader::new(bytes, 0);
-    while let Some(tag) = reader.tag().map_err(unboxed)? {
-        if tag.number() != u64::from(BLOCKS) {
-            reader.skip(tag).map_err(unboxed)?;
-            continue;
+    let mut blocks = Draft::with_capacity(count);
+    slice::find(bytes, part, |bytes, finds| {
+        let unboxed = |fault: Box<Fault>| fault.at(None, None);
+        // Most blocks have two and no more.
+        finds.reserve(2 * count);
+        let mut fields = Fields::default();
+        let mut reader = Reader::new(bytes, 0);
+        while let Some(tag) = reader.tag().map_err(unboxed)? {
+            if tag.number() != u64::from(BLOCKS) {
+                reader.skip(tag).map_err(unboxed)?;
+                continue;
+            }
+            let at = Some(blocks.len());
+            let message = reader.message(tag, "blocks").map_err(|fault| fault.at(at, None))?;
+            let refused = |(id, fault): Refused<'_>| fault.at(at, id.filter(|id| !id.is_empty()));
+            let (row, is_counted) = fields.row(message, limits, finds).map_err(refused)?;
+            blocks.push(row, is_counted);
         }
-        let at = Some(rows.len());
-        let message = reader.message(tag, "blocks").map_err(|fault| fault.at(at, None))?;
-        let block = fields.row(message, limits, |text| T::from(pieces.push(text)));
-        rows.push(block.map_err(|(id, fault)| fault.at(at, id.filter(|id| !id.is_empty())))?);
-    }
-    pieces.finish();
-    Ok(Package { header, rows })
+        Ok(())
+    })?;
+    Ok(Package { header, blocks })
 }
 
 /// All of a package but its blocks, and how many there are.

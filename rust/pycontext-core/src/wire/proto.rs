@@ -1,5 +1,6 @@
 //! The protobuf encoding: varints, tags and lengths.
 
+use std::num::NonZeroU64;
 use std::ops::Range;
 
 use crate::error::Fault;
@@ -41,7 +42,8 @@ impl<'a> Out<'a> {
 /// Bytes of a varint.
 pub fn varint_len(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    // Bits by seven, rounded up, for the numbers that there are.
+    (bits * 9 + 64) / 64
 }
 
 /// Bytes of a field whose number is below 16 and whose value has a length; nothing where the value is empty.
@@ -68,9 +70,9 @@ pub fn put_varint(out: &mut Out<'_>, mut value: u64) {
     out.put(&[value.to_le_bytes()[0]]);
 }
 
-fn put_tag(out: &mut Out<'_>, number: u8, wire: u64) {
+fn tag_of(number: u8, wire: u64) -> u8 {
     debug_assert!(number < 16, "a tag of one byte");
-    out.put(&[number << 3 | wire.to_le_bytes()[0]]);
+    number << 3 | wire.to_le_bytes()[0]
 }
 
 /// Appends text or bytes, unless there are none.
@@ -83,8 +85,7 @@ pub fn put_bytes(out: &mut Out<'_>, number: u8, value: &[u8]) {
 
 /// Appends the tag and the length of a message that follows.
 pub fn put_nested(out: &mut Out<'_>, number: u8, len: usize) {
-    put_tag(out, number, BYTES);
-    put_varint(out, len as u64);
+    put_present_as(out, number, BYTES, len as u64);
 }
 
 /// Appends a number, unless it is 0.
@@ -96,21 +97,35 @@ pub fn put_number(out: &mut Out<'_>, number: u8, value: u64) {
 
 /// Appends a number, also 0.
 pub fn put_present(out: &mut Out<'_>, number: u8, value: u64) {
-    put_tag(out, number, VARINT);
-    put_varint(out, value);
+    put_present_as(out, number, VARINT, value);
+}
+
+/// Appends a tag and a varint, which mostly has one byte or two: then all of it at once.
+#[inline]
+fn put_present_as(out: &mut Out<'_>, number: u8, wire: u64, value: u64) {
+    let tag = tag_of(number, wire);
+    let [low, high, ..] = value.to_le_bytes();
+    match value {
+        0..0x80 => out.put(&[tag, low]),
+        0x80..0x4000 => out.put(&[tag, low | 0x80, high << 1 | low >> 7]),
+        _ => {
+            out.put(&[tag]);
+            put_varint(out, value);
+        }
+    }
 }
 
 /// Appends a float, unless it is 0.
 pub fn put_f32(out: &mut Out<'_>, number: u8, value: f32) {
     if value != 0.0 {
-        put_tag(out, number, FIXED32);
-        out.put(&value.to_le_bytes());
+        let [a, b, c, d] = value.to_le_bytes();
+        out.put(&[tag_of(number, FIXED32), a, b, c, d]);
     }
 }
 
 /// Appends a double.
 pub fn put_f64(out: &mut Out<'_>, number: u8, value: f64) {
-    put_tag(out, number, FIXED64);
+    out.put(&[tag_of(number, FIXED64)]);
     out.put(&value.to_le_bytes());
 }
 
@@ -128,25 +143,21 @@ pub fn entry_len(key: &str, value: &str) -> usize {
 
 /// Number and wire type of a field.
 ///
-/// Two words and nothing smaller: narrower fields, written one by one and read as one, made the processor wait for them
-/// as long as all the rest of a block takes.
+/// One word, so that it is handed on in registers: what is written in parts and read as one makes the processor wait as
+/// long as all the rest of a block takes.
 #[derive(Debug, Clone, Copy)]
-pub struct Tag {
-    tag: u64,
-    /// Where the field begins.
-    start: usize,
-}
+pub struct Tag(NonZeroU64);
 
 impl Tag {
     /// Number of the field, as in the schema.
     #[inline]
     pub fn number(self) -> u64 {
-        self.tag >> 3
+        self.0.get() >> 3
     }
 
     #[inline]
     fn wire(self) -> u64 {
-        self.tag & 7
+        self.0.get() & 7
     }
 }
 
@@ -155,6 +166,8 @@ impl Tag {
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Where the field begins whose tag was read last.
+    start: usize,
     /// Place of the first byte in the data.
     base: usize,
 }
@@ -162,7 +175,7 @@ pub struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads a message that begins at `base` in the data.
     pub fn new(bytes: &'a [u8], base: usize) -> Self {
-        Self { bytes, at: 0, base }
+        Self { bytes, at: 0, start: 0, base }
     }
 
     /// Bytes of the message.
@@ -178,15 +191,14 @@ impl<'a> Reader<'a> {
     /// The next tag, `None` at the end.
     #[inline]
     pub fn tag(&mut self) -> Read<Option<Tag>> {
-        let start = self.at;
-        if start == self.bytes.len() {
+        self.start = self.at;
+        if self.start == self.bytes.len() {
             return Ok(None);
         }
         let tag = self.varint()?;
-        let tag = Tag { tag, start };
-        match tag.number() {
-            1..=MOST_FIELDS => Ok(Some(tag)),
-            number => Err(self.malformed(start, &format!("has a field of the number {number}"))),
+        match tag >> 3 {
+            1..=MOST_FIELDS => Ok(NonZeroU64::new(tag).map(Tag)),
+            number => Err(self.is_no_field(number)),
         }
     }
 
@@ -194,29 +206,40 @@ impl<'a> Reader<'a> {
     pub fn skip(&mut self, tag: Tag) -> Read<&'a [u8]> {
         match tag.wire() {
             VARINT => drop(self.varint()?),
-            FIXED64 => drop(self.take::<8>(tag)?),
-            FIXED32 => drop(self.take::<4>(tag)?),
-            BYTES => drop(self.run(tag)?),
-            wire => return Err(self.malformed(tag.start, &format!("has the wire type {wire}"))),
+            FIXED64 => drop(self.take::<8>()?),
+            FIXED32 => drop(self.take::<4>()?),
+            BYTES => drop(self.run()?),
+            wire => return Err(self.malformed(self.start, &format!("has the wire type {wire}"))),
         }
-        Ok(&self.bytes[tag.start..self.at])
+        Ok(&self.bytes[self.start..self.at])
     }
 
     /// The value as text; `name` is that of the field.
     #[inline]
     pub fn text(&mut self, tag: Tag, name: &str) -> Read<&'a str> {
         let bytes = self.bytes(tag, name)?;
-        let end = self.base + self.at;
-        std::str::from_utf8(bytes).map_err(|error| {
-            let place = end - bytes.len() + error.valid_up_to();
-            Box::new(Fault::new(name, "", format!("is not UTF-8 at byte {place}")))
-        })
+        self.as_text(bytes, name)
+    }
+
+    /// The value as text, and whether it is one of `known`.
+    pub fn text_among(&mut self, tag: Tag, name: &str, known: &[&'a str]) -> Read<(&'a str, bool)> {
+        let bytes = self.bytes(tag, name)?;
+        match known.iter().find(|text| text.as_bytes() == bytes) {
+            Some(text) => Ok((text, true)),
+            None => Ok((self.as_text(bytes, name)?, false)),
+        }
+    }
+
+    /// Bytes that were read last as text.
+    #[inline]
+    fn as_text(&self, bytes: &'a [u8], name: &str) -> Read<&'a str> {
+        simdutf8::basic::from_utf8(bytes).map_err(|_| self.is_no_text(bytes, name))
     }
 
     /// The value as bytes.
     #[inline]
     pub fn bytes(&mut self, tag: Tag, name: &str) -> Read<&'a [u8]> {
-        if tag.wire() == BYTES { self.run(tag) } else { Err(is_not(tag, name, "text or bytes")) }
+        if tag.wire() == BYTES { self.run() } else { Err(is_not(tag, name, "text or bytes")) }
     }
 
     /// The value as a message.
@@ -248,7 +271,7 @@ impl<'a> Reader<'a> {
     /// The value as a float.
     pub fn f32(&mut self, tag: Tag, name: &str) -> Read<f32> {
         if tag.wire() == FIXED32 {
-            Ok(f32::from_le_bytes(self.take(tag)?))
+            Ok(f32::from_le_bytes(self.take()?))
         } else {
             Err(is_not(tag, name, "a float"))
         }
@@ -257,7 +280,7 @@ impl<'a> Reader<'a> {
     /// The value as a double.
     pub fn f64(&mut self, tag: Tag, name: &str) -> Read<f64> {
         if tag.wire() == FIXED64 {
-            Ok(f64::from_le_bytes(self.take(tag)?))
+            Ok(f64::from_le_bytes(self.take()?))
         } else {
             Err(is_not(tag, name, "a double"))
         }
@@ -265,10 +288,14 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn varint(&mut self) -> Read<u64> {
-        match self.bytes.get(self.at) {
-            Some(&byte) if byte < 0x80 => {
+        match self.bytes[self.at..] {
+            [byte, ..] if byte < 0x80 => {
                 self.at += 1;
                 Ok(byte.into())
+            }
+            [low, high, ..] if high < 0x80 => {
+                self.at += 2;
+                Ok(u64::from(low & 0x7F) | u64::from(high) << 7)
             }
             _ => self.long_varint(),
         }
@@ -295,7 +322,7 @@ impl<'a> Reader<'a> {
 
     /// A length, and so many bytes.
     #[inline]
-    fn run(&mut self, tag: Tag) -> Read<&'a [u8]> {
+    fn run(&mut self) -> Read<&'a [u8]> {
         let len = usize::try_from(self.varint()?).unwrap_or(usize::MAX);
         let left = &self.bytes[self.at..];
         match left.get(..len) {
@@ -303,18 +330,33 @@ impl<'a> Reader<'a> {
                 self.at += len;
                 Ok(run)
             }
-            None => Err(self.is_cut(tag.start)),
+            None => Err(self.is_cut(self.start)),
         }
     }
 
-    fn take<const N: usize>(&mut self, tag: Tag) -> Read<[u8; N]> {
+    fn take<const N: usize>(&mut self) -> Read<[u8; N]> {
         match self.bytes[self.at..].first_chunk::<N>() {
             Some(found) => {
                 self.at += N;
                 Ok(*found)
             }
-            None => Err(self.is_cut(tag.start)),
+            None => Err(self.is_cut(self.start)),
         }
+    }
+
+    /// The fault of `bytes`, which were read last.
+    #[cold]
+    #[expect(clippy::unnecessary_box_returns, reason = "what it is for wants a box")]
+    fn is_no_text(&self, bytes: &[u8], name: &str) -> Box<Fault> {
+        let good = std::str::from_utf8(bytes).map_or_else(|error| error.valid_up_to(), str::len);
+        let place = self.base + self.at - bytes.len() + good;
+        Box::new(Fault::new(name, "", format!("is not UTF-8 at byte {place}")))
+    }
+
+    #[cold]
+    #[expect(clippy::unnecessary_box_returns, reason = "what it is for wants a box")]
+    fn is_no_field(&self, number: u64) -> Box<Fault> {
+        self.malformed(self.start, &format!("has a field of the number {number}"))
     }
 
     #[cold]
