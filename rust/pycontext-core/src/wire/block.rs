@@ -9,8 +9,8 @@ use crate::slice::{Finds, Slice};
 use crate::texts::Texts;
 use crate::wire::metadata::Metadata;
 use crate::wire::proto::{
-    Out, Read, Reader, bytes_len, entry_len, nested_len, number_len, put_bytes, put_entry, put_f32,
-    put_f64, put_nested, put_number, put_present, varint_len,
+    Out, Read, Reader, bytes_len, entry_len, float_len, nested_len, number_len, put_bytes,
+    put_entry, put_f32, put_f64, put_nested, put_number, put_present, varint_len,
 };
 
 // The numbers of the schema.
@@ -34,7 +34,7 @@ pub fn len<T: AsRef<str>>(columns: &Columns<T>, row: usize) -> usize {
         + number_len(columns.kinds()[row] as u64)
         + 1
         + varint_len(columns.tokens()[row].into())
-        + if score.rounded == 0.0 { 0 } else { 5 }
+        + float_len(score.rounded)
         + score.exact.map_or(0, |_| 9);
     for reference in columns.references(row) {
         len += nested_len(reference.len());

@@ -9,8 +9,8 @@ use crate::limits::{Limits, within};
 use crate::slice::{self, Slice, Source};
 use crate::wire::block::{self, Fields, Refused};
 use crate::wire::proto::{
-    Out, Read, Reader, Tag, bytes_len, nested_len, number_len, put_bytes, put_f32, put_nested,
-    put_number,
+    Out, Read, Reader, Tag, bytes_len, float_len, nested_len, number_len, put_bytes, put_f32,
+    put_nested, put_number,
 };
 
 /// Bytes of a content hash.
@@ -321,8 +321,4 @@ impl Metrics {
 
 fn share_len(name: &str, share: f32) -> usize {
     bytes_len(name.len()) + float_len(share)
-}
-
-fn float_len(value: f32) -> usize {
-    if value == 0.0 { 0 } else { 5 }
 }

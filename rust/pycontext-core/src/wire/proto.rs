@@ -12,10 +12,15 @@ pub type Read<T> = Result<T, Box<Fault>>;
 const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
 const BYTES: u64 = 2;
+const GROUP: u64 = 3;
+const GROUP_END: u64 = 4;
 const FIXED32: u64 = 5;
 
 /// The largest number that a field can have.
 const MOST_FIELDS: u64 = (1 << 29) - 1;
+
+/// Groups inside each other: as many as other readers take.
+const MOST_GROUPS: usize = 100;
 
 /// Where a message is written: a place of just its size, so that it is written once and never moved.
 #[derive(Debug)]
@@ -59,6 +64,11 @@ pub fn nested_len(len: usize) -> usize {
 /// Bytes of a field whose number is below 16 and whose value is a varint; nothing where it is 0.
 pub fn number_len(value: u64) -> usize {
     if value == 0 { 0 } else { 1 + varint_len(value) }
+}
+
+/// Bytes of a float whose field has a number below 16; nothing where it is 0.
+pub fn float_len(value: f32) -> usize {
+    if value.to_bits() == 0 { 0 } else { 5 }
 }
 
 /// Appends a varint.
@@ -115,9 +125,9 @@ fn put_present_as(out: &mut Out<'_>, number: u8, wire: u64, value: u64) {
     }
 }
 
-/// Appends a float, unless it is 0.
+/// Appends a float, unless it is 0; -0 is another number.
 pub fn put_f32(out: &mut Out<'_>, number: u8, value: f32) {
-    if value != 0.0 {
+    if value.to_bits() != 0 {
         let [a, b, c, d] = value.to_le_bytes();
         out.put(&[tag_of(number, FIXED32), a, b, c, d]);
     }
@@ -209,9 +219,29 @@ impl<'a> Reader<'a> {
             FIXED64 => drop(self.take::<8>()?),
             FIXED32 => drop(self.take::<4>()?),
             BYTES => drop(self.run()?),
+            GROUP => self.skip_group(tag)?,
             wire => return Err(self.malformed(self.start, &format!("has the wire type {wire}"))),
         }
         Ok(&self.bytes[self.start..self.at])
+    }
+
+    /// Passes over fields until a group ends, which is how protobuf once wrote messages inside messages.
+    #[cold]
+    fn skip_group(&mut self, group: Tag) -> Read<()> {
+        let start = self.start;
+        let mut open = vec![group.number()];
+        while let Some(&innermost) = open.last() {
+            let Some(tag) = self.tag()? else { return Err(self.is_cut(start)) };
+            match tag.wire() {
+                GROUP if open.len() < MOST_GROUPS => open.push(tag.number()),
+                GROUP => return Err(self.malformed(self.start, "has groups nested too deep")),
+                GROUP_END if tag.number() == innermost => drop(open.pop()),
+                _ => drop(self.skip(tag)?),
+            }
+        }
+        // Of the whole group, for who wants its bytes.
+        self.start = start;
+        Ok(())
     }
 
     /// The value as text; `name` is that of the field.
@@ -397,10 +427,13 @@ mod tests {
     #[test]
     fn what_is_no_message_is_refused_at_its_place() {
         for (bytes, place) in [
-            (&b"\x0a"[..], "byte 7"),
+            (&b"\x0a"[..], "byte 8"),
             (b"\x08\x01\x0a\x05ab", "byte 9"),
             (b"\x00", "number 0"),
-            (b"\x0b", "wire type 3"),
+            (b"\x0c", "wire type 4"),
+            (b"\x0b\x14", "wire type 4"),
+            (b"\x0b\x08\x01", "byte 7"),
+            (&b"\x0b".repeat(101), "byte 107"),
             (b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02", "64 bits"),
             (b"\x0d\x00", "byte 7"),
         ] {
