@@ -10,6 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 BUILD_TOOLS := maturin
 RUNTIME := numpy rich
 TEST_TOOLS := pytest hypothesis tiktoken mypy ruff cryptography
+# The oldest and the newest that the extra allows; neither is in .venv, so that nothing else can need one.
+PROTOBUFS := 6.33.5 7.36.2
 BENCH_TOOLS := langchain-core matplotlib scikit-learn
 
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
@@ -24,7 +26,7 @@ help: ## show this
 demo: .venv/wheel ## build the wheel, install it, prune the recorded tool traces
 	@$(BIN)/pycontext demo
 
-test: .venv/wheel .venv/test ## all tests: the Rust core, then everything through Python
+test: .venv/wheel .venv/test $(PROTOBUFS:%=.cache/protobuf-%/done) ## all tests: the Rust core, then everything through Python
 	cargo test --release --locked --package pycontext-core
 	$(BIN)/python -m pytest
 
@@ -58,6 +60,10 @@ need:
 
 .venv/test: .venv/build
 	$(PIP) $(TEST_TOOLS)
+	@touch $@
+
+.cache/protobuf-%/done: | .venv/build
+	$(PIP) --no-deps --upgrade --target $(@D) protobuf==$*
 	@touch $@
 
 .venv/bench: .venv/test

@@ -7,7 +7,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pycontext import ContextBlock, ContextType, Policy, Tier
+from pycontext import ContextBlock, ContextPackage, ContextType, Parent, Policy, Tier
 from pycontext.messages.openai import to_blocks
 
 # Texts at whose edges tokens like to join, and what tries to look like a header.
@@ -84,6 +84,68 @@ def block_lists(draw: st.DrawFn) -> list[ContextBlock]:
         )
         blocks.insert(draw(st.integers(0, len(blocks))), block)
     return blocks
+
+
+class Words:
+    """A plug-in counter."""
+
+    name = "words"
+    exact = False
+
+    def count(self, text: str) -> int:
+        return len(text.split())
+
+    def count_batch(self, texts: list[str]) -> list[int]:
+        return [self.count(text) for text in texts]
+
+
+# Whatever UTF-8 can say, and what an id or a key may hold of it.
+UNICODE = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
+VISIBLE = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=12)
+KEYS = st.sampled_from(["unit", "note", "Note", " ", "a.b", "openai.", "openai.name", "anthropic.x", "é", "e\u0301"])
+VALUES = st.sampled_from(["", "u", '"ann"', "{not json", '[{"type": "image_url"}]', "true"]) | UNICODE
+HASHES = st.binary(min_size=32, max_size=32).map(bytes.hex)
+MOST = st.sampled_from([0, 1, 127, 128, 2**31, 2**32 - 1])
+# Scores that 32 bits hold, that they round, that they round to 0 or 1, and the two zeros.
+EXACT = st.sampled_from([0.0, -0.0, 5e-324, 1e-46, 0.1, 0.5, 1 / 3, 1 - 2**-53, 1.0]) | st.floats(0, 1)
+
+
+@st.composite
+def packages(draw: st.DrawFn) -> ContextPackage:
+    """A package whose every field somebody might have filled."""
+    blocks = draw(block_lists())
+    for block in blocks:
+        block.relevance_score = draw(SCORES | EXACT)
+        block.origin = draw(st.none() | st.none() | VISIBLE)
+        if draw(st.booleans()):
+            block.content = draw(UNICODE)
+        if draw(st.booleans()):
+            block.metadata |= draw(st.dictionaries(KEYS | VISIBLE, VALUES, max_size=4))
+        if draw(st.booleans()):
+            block.timestamp = draw(st.sampled_from([0, 2**53 + 1, 2**63 - 1]) | st.integers(0, 2**63 - 1))
+        if draw(st.booleans()):
+            block.token_count = draw(st.sampled_from([0, 1, 127, 128, 2**20]))
+    return ContextPackage(
+        draw(st.sampled_from(["s", "_", "a:b@c", "Ж" * 128])),
+        draw(VISIBLE),
+        blocks,
+        None,
+        draw(st.integers(1, 2**32 - 2)),
+        draw(st.none() | VISIBLE),
+        counter=draw(st.sampled_from(["o200k_base", "o200k_base", "cl100k_base", Words()])),
+        operation_id=draw(st.none() | VISIBLE),
+        parents=[
+            Parent("s", draw(st.integers(1, 2**32 - 1)), draw(HASHES))
+            for _ in range(draw(st.sampled_from([0, 0, 1, 2])))
+        ],
+        hops=draw(MOST),
+        epoch=draw(MOST),
+    )
+
+
+def counter_of(package: ContextPackage) -> Words | None:
+    """What a reader has to be given: a plug-in does not travel."""
+    return Words() if package.counter == "words" else None
 
 
 def compact(value: object) -> str:

@@ -46,6 +46,7 @@ MAY_IMPORT = {
         "messages.translation",
     },
     "arrays": {"errors"},
+    "schema": {"block"},
     "metrics": {"block", "budget"},
     "selection": {"_core", "block", "counter", "errors", "messages.openai"},
     "fit": {"_core", "block", "counter", "errors", "formatter", "messages.openai", "selection"},
