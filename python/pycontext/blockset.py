@@ -120,12 +120,11 @@ class BlockSet(MutableSequence[ContextBlock]):
     ) -> tuple[dict[str, Any], Self]:
         """Read a package, and return all of it but the blocks, and the blocks; makes no `ContextBlock`."""
         raw = bytes_of(data)
-        if counts not in ("believe", "recount"):
-            raise ValidationError(f"counts {shown(counts)} is not one of believe, recount")
+        are_believed = believes(counts)
         header, rows = _core.decode(raw, limits, is_envelope)
         named = header["counter"]
         blocks = cls(counter=(named or DEFAULT_ENCODING) if counter is None else counter)
-        if counts == "recount" or named != blocks.counter.name:
+        if not are_believed or named != blocks.counter.name:
             rows.distrust()
         plugged = not isinstance(blocks.counter, EncodingCounter)
         blocks._columns.load(rows, count_with(blocks.counter, rows.uncounted()) if plugged else None)
@@ -771,6 +770,17 @@ def zstd_of(compress: object) -> bool:
     if not isinstance(compress, str) or compress not in ("none", "zstd"):
         raise ValidationError(f"compress {shown(compress)} is not one of none, zstd")
     return compress == "zstd"
+
+
+def believes(counts: object) -> bool:
+    """Whether token counts that came from outside are believed where the same counter made them.
+
+    Raises:
+        ValidationError: it is neither "believe" nor "recount".
+    """
+    if not isinstance(counts, str) or counts not in ("believe", "recount"):
+        raise ValidationError(f"counts {shown(counts)} is not one of believe, recount")
+    return counts == "believe"
 
 
 def _load(blocks: list[ContextBlock], counter: str | TokenCounter) -> BlockSet:

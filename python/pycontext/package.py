@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, Self
 
 from pycontext._core import check_id
 from pycontext.block import ContextBlock
-from pycontext.blockset import BlockSet, zstd_of
+from pycontext.blockset import BlockSet, believes, zstd_of
 from pycontext.budget import check_tokens
 from pycontext.counter import DEFAULT_ENCODING, TokenCounter
 from pycontext.errors import ValidationError, shown
@@ -333,6 +333,7 @@ class ContextPackage:
         Raises:
             ValidationError: a key is missing, not known (strict), or its value is outside its limits.
         """
+        are_believed = believes(counts)
         values = checked_keys("package", data, PACKAGE_KEYS, strict=strict)
         named = values.get("counter", DEFAULT_ENCODING)
         items = need("package", values, "blocks")
@@ -352,7 +353,7 @@ class ContextPackage:
             epoch=values.get("epoch", 0),
             sender=values.get("sender"),
         )
-        believed = counts == "believe" and named == package.counter
+        believed = are_believed and named == package.counter
         package._blocks.extend([block_of(i, item, believed=believed, strict=strict) for i, item in enumerate(items)])
         package._blocks.check_sizes(limits)
         package._first_version = values.get("version", 1) - package._blocks.revision
