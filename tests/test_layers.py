@@ -179,7 +179,8 @@ CORE_MAY_USE = {
     # Two nouns that know each other: units are noted as rows come, and read anew from the rows.
     "unit": {"columns", "kind", "policy"},
     "columns": {
-        "cost", "count", "error", "kind", "limits", "policy", "provider", "render", "row", "slice", "texts", "twin", "unit",
+        "cost", "count", "error", "kind", "limits", "policy", "provider", "render", "row", "slice", "texts", "twin",
+        "unit",
     },
     "draft": {"columns", "error", "row"},
     "score": {"columns", "kind", "policy"},

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -29,8 +28,6 @@ from pycontext import (
 )
 from strategies import counter_of
 from wirefields import BYTES, FIXED64, VARINT, field, fields, joined
-
-GOLDEN = Path(__file__).parent / "data" / "golden"
 
 WRITERS = {
     "protobuf": ContextPackage.to_protobuf,
@@ -430,10 +427,10 @@ def test_what_was_decoded_and_dropped_leaves_no_memory(compress):
     assert left < held / 50 + (1 << 20), (held, left)
 
 
-# Golden files: what a released version wrote stays readable.
+# The message itself; what earlier versions wrote is in test_golden.py.
 
 
-def golden_package():
+def package_with_everything():
     call = '[{"id":"c1","type":"function","function":{"name":"find","arguments":"{\\"id\\": 7}"}}]'
     blocks = [
         ContextBlock("sys", "Be kind. 数字 🙂", 1.0, ContextType.SYSTEM, {}, 1_700_000_000_000, 9),
@@ -449,22 +446,8 @@ def golden_package():
     )
 
 
-@pytest.mark.parametrize("path", sorted(GOLDEN.iterdir()), ids=lambda path: path.name)
-def test_what_was_ever_written_is_read(path):
-    door = path.suffix.removeprefix(".")
-    data = path.read_text(encoding="utf-8") if door == "json" else path.read_bytes()
-    assert_same(READERS[door](data), golden_package())
-    # What zstd makes of the same bytes is its own affair.
-    if door != "zstd":
-        assert WRITERS[door](golden_package()) == data
-
-
-def test_there_are_golden_files_of_every_form():
-    assert {path.suffix for path in GOLDEN.iterdir()} == {".protobuf", ".plain", ".zstd", ".json"}
-
-
-def test_the_golden_message_is_the_schemas_number_by_number():
-    parts = fields((GOLDEN / "0.1.0.protobuf").read_bytes())
+def test_the_message_is_the_schemas_number_by_number():
+    parts = fields(package_with_everything().to_protobuf())
     assert [(number, wire) for number, wire, _ in parts] == [
         (1, BYTES), (2, BYTES), *[(3, BYTES)] * 6, (4, BYTES), (5, VARINT), (6, BYTES), (7, BYTES), (8, BYTES),
         (9, BYTES), (9, BYTES), (10, VARINT), (11, VARINT),
