@@ -56,6 +56,19 @@ impl Run {
         self.whole.get().map_or(&[], |whole| &whole.borrow_dependent()[range])
     }
 
+    /// How many there are, known before they can be looked at.
+    #[inline]
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.end as usize - self.start as usize
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// One of the texts by itself.
     #[must_use]
     pub fn slice(&self, at: usize) -> Slice {
@@ -129,7 +142,7 @@ mod tests {
             let text = std::str::from_utf8(bytes)?;
             found.push(finds.slice(&text[..1]));
             let run = finds.run(["", &text[1..]].into_iter());
-            assert_eq!((found[0].as_ref(), run.texts().len()), ("", 0));
+            assert_eq!((found[0].as_ref(), run.texts().len(), run.len()), ("", 0, 2));
             found.extend([run.slice(0), run.slice(1)]);
             Ok::<_, std::str::Utf8Error>(())
         });

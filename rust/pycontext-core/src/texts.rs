@@ -35,7 +35,7 @@ impl<T: AsRef<str>> Texts<T> {
     pub fn len(&self) -> usize {
         match self {
             Self::Made(texts) => texts.len(),
-            Self::Found(texts) => texts.texts().len(),
+            Self::Found(texts) => texts.len(),
         }
     }
 
