@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from copy import deepcopy
 from typing import Any, Final
@@ -76,9 +77,21 @@ def need(where: str, values: Mapping[str, Any], key: str) -> Any:
     return values[key]
 
 
-def unknown_of(data: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
-    """Return the keys that are not known, sharing nothing."""
+def unknown_of(where: str, data: Mapping[str, Any], known: tuple[str, ...]) -> dict[str, Any]:
+    """Return the keys that are not known, sharing nothing.
+
+    Raises:
+        ValidationError: JSON cannot say what they hold, so that nobody could write it again.
+    """
+    return {key: _copied(where, key, value) for key, value in data.items() if key not in known}
+
+
+def _copied(where: str, key: str, value: Any) -> Any:
     try:
-        return {key: deepcopy(value) for key, value in data.items() if key not in known}
+        text = json.dumps([key, value], ensure_ascii=False, allow_nan=False)
+        text.encode()
     except RecursionError:
-        raise ValidationError("package: a key that is not known is nested too deep") from None
+        raise ValidationError(f"{where}: key {shown(key)} is nested too deep") from None
+    except (TypeError, ValueError):
+        raise ValidationError(f"{where}: key {shown(key)} holds what JSON cannot say") from None
+    return json.loads(text)[1]

@@ -357,9 +357,9 @@ class ContextPackage:
         package._blocks.extend([block_of(i, item, believed=believed, strict=strict) for i, item in enumerate(items)])
         package._blocks.check_sizes(limits)
         package._first_version = values.get("version", 1) - package._blocks.revision
-        package._unknown = unknown_of(data, PACKAGE_KEYS)
-        for fields, item in zip(package._blocks.to_fields(), items, strict=True):
-            if unknown := unknown_of(item, BLOCK_KEYS):
+        package._unknown = unknown_of("package", data, PACKAGE_KEYS)
+        for i, (fields, item) in enumerate(zip(package._blocks.to_fields(), items, strict=True)):
+            if unknown := unknown_of(f"blocks[{i}]", item, BLOCK_KEYS):
                 package._unknown_of_blocks[fields[0], fields[5]] = unknown
         return package
 
