@@ -48,6 +48,7 @@ pub fn check_sizes(py: Python<'_>, columns: &Columns, limits: Limits) -> PyResul
         limits.id("id", &table.ids()[row])?;
         limits.references(table.references(row).count())?;
         table.references(row).try_for_each(|id| limits.id("references", id))?;
+        table.origin(row).map_or(Ok(()), |origin| limits.id("origin", origin))?;
         limits.sizes(&table.contents()[row], table.metadata(row).pairs())
     };
     let id = |row: usize| Some(&*table.ids()[row]);

@@ -117,6 +117,10 @@ impl<'a> Envelope<'a> {
             return Err(refused(format!("has {body_len} bytes, and says {uncompressed}")));
         }
         let claims = &signed[claims_at..];
+        if !claims.is_empty() && !flags.signed && !flags.encrypted {
+            let rule = format!("has {claims_len} bytes of claims that nobody signed");
+            return Err(refused(rule));
+        }
         Ok(Self { flags, uncompressed, body, claims, signature, signed })
     }
 
@@ -221,7 +225,10 @@ pub fn decompress(body: &[u8], flags: Flags, uncompressed: usize) -> Result<Cow<
         return Err(refused(rule));
     }
     let said = zstd::zstd_safe::get_frame_content_size(body).ok().flatten();
-    if said.and_then(|said| usize::try_from(said).ok()) != Some(uncompressed) {
+    let is_said = said.and_then(|said| usize::try_from(said).ok()) == Some(uncompressed);
+    // Behind the frame others could stand that are empty or passed over: two envelopes would hold the same.
+    let is_one = zstd::zstd_safe::find_frame_compressed_size(body) == Ok(body.len());
+    if !is_said || !is_one {
         return Err(refused(format!("has no zstd frame of {uncompressed} bytes")));
     }
     match zstd::bulk::decompress(body, uncompressed) {
