@@ -360,6 +360,32 @@ def test_a_score_that_is_none_is_refused_in_either_field(bad):
         ContextPackage.from_protobuf(made(1.0, 1 + 2**-40))
 
 
+# Whatever the bytes are: read, and then as good as any other package, or refused in one line.
+
+
+@st.composite
+def damaged(draw):
+    data = bytearray(draw(st.sampled_from([golden_package(), with_counts(1, 2)])).to_protobuf())
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(data)))
+        end = min(len(data), at + draw(st.sampled_from([0, 1, 1, 2, 9])))
+        data[at:end] = draw(st.binary(max_size=3))
+    return bytes(data)
+
+
+@given(data=damaged() | st.binary(max_size=40))
+def test_damaged_messages_are_read_whole_or_refused(data):
+    try:
+        loaded = ContextPackage.from_protobuf(data)
+    except ValidationError as error:
+        assert "\n" not in str(error)
+        return
+    # The limits are those of every other door.
+    assert_same(ContextPackage.from_dict(loaded.to_dict(), strict=True), loaded)
+    assert_same(ContextPackage.from_protobuf(loaded.to_protobuf()), loaded)
+    assert choices(loaded.blocks) == choices(BlockSet(list(loaded.blocks)))
+
+
 # The same bytes everywhere.
 
 PROGRAM = """
