@@ -93,15 +93,20 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {}
 
 /// `text` on one line, cut to what a message may repeat.
-fn shorten(text: &str) -> String {
+#[must_use]
+pub fn shorten(text: &str) -> String {
     let mut out = String::new();
-    for (n, c) in text.chars().enumerate() {
-        if n == SHOWN {
+    let mut room = SHOWN;
+    for c in text.chars() {
+        // Line ends of Unicode are no control characters.
+        let is_escaped = c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        let len = if is_escaped { c.escape_default().len() } else { 1 };
+        if len > room {
             out.push('…');
             break;
         }
-        // Line ends of Unicode are no control characters.
-        if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') {
+        room -= len;
+        if is_escaped {
             out.extend(c.escape_default());
         } else {
             out.push(c);
@@ -121,5 +126,12 @@ mod tests {
         assert!(!text.contains('\n'));
         assert!(text.starts_with("blocks[3] 'x\\ny': id a\\na"));
         assert!(text.len() < 200);
+    }
+
+    #[test]
+    fn what_is_escaped_takes_its_room() {
+        assert_eq!(shorten(&"x".repeat(40)), "x".repeat(40));
+        assert_eq!(shorten(&"x".repeat(41)), "x".repeat(40) + "…");
+        assert_eq!(shorten(&"\u{2028}".repeat(40)), r"\u{2028}".repeat(5) + "…");
     }
 }

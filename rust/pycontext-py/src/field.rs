@@ -1,6 +1,6 @@
 //! One field of a block: from a Python object to the core's type, or the fault.
 
-use pycontext_core::error::Fault;
+use pycontext_core::error::{Fault, shorten};
 use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
 use pyo3::prelude::*;
@@ -142,15 +142,11 @@ pub fn metadata(value: &Bound<'_, PyAny>) -> Result<Vec<Text>, Fault> {
 fn wrong_type(value: &Bound<'_, PyAny>, field: &str, wanted: &str) -> Fault {
     let kind = value.get_type().name();
     let kind = kind.map_or_else(|_| "of another type".to_owned(), |n| n.to_string());
-    Fault::new(field, &shown(value), format!("is {kind}, not {wanted}"))
+    Fault::new(field, &shown(value), format!("is {}, not {wanted}", shorten(&kind)))
 }
 
 /// The value as Python shows it; `Fault` cuts it.
 pub fn shown(value: &Bound<'_, PyAny>) -> String {
     let text = value.repr().map(|r| r.to_string_lossy().into_owned());
     text.unwrap_or_else(|_| "a value".to_owned())
-}
-
-fn shorten(key: &str) -> String {
-    key.chars().take(40).collect()
 }
