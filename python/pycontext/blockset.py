@@ -359,6 +359,11 @@ class BlockSet(MutableSequence[ContextBlock]):
             self._columns.extend(blocks, counts)
             self._revision += bool(blocks)
 
+    def remove_rows(self, rows: Iterable[int]) -> None:
+        """Remove the blocks at these positions, all at once: one by one takes the square of their number."""
+        with self.settled():
+            self._remove({self._row(row) for row in rows})
+
     def reverse(self) -> None:
         """Turn the order around."""
         with self.lock:

@@ -27,6 +27,8 @@ __all__ = ["ContextPackage", "Parent"]
 # Letters, digits and a few marks: safe in a key of any store, in a path and in a log line.
 _SESSION_ID: Final = re.compile(r"\w[\w.@:+=~-]*")
 _MOST: Final = 2**32 - 1
+# A merge has two.
+_MOST_PARENTS: Final = 16
 _HASH: Final = re.compile("[0-9a-f]{64}")
 
 Counts = Literal["believe", "recount"]
@@ -113,6 +115,8 @@ class ContextPackage:
         self.agent_id = agent_id
         self.trace_id = str(uuid.uuid4()) if trace_id is None else trace_id
         self.parents: Final = tuple(parents)
+        if len(self.parents) > _MOST_PARENTS:
+            raise ValidationError(f"parents are {len(self.parents)} packages, over {_MOST_PARENTS}")
         self.hops: Final = hops
         self.epoch: Final = epoch
         self.lock = RLock()
@@ -353,6 +357,7 @@ class ContextPackage:
             epoch=values.get("epoch", 0),
             sender=values.get("sender"),
         )
+        _check_ids(values, limits)
         believed = are_believed and named == package.counter
         package._blocks.extend([block_of(i, item, believed=believed, strict=strict) for i, item in enumerate(items)])
         package._blocks.check_sizes(limits)
@@ -460,6 +465,8 @@ class ContextPackage:
 
     def _encoded(self, limits: Limits, compress: bool | None) -> bytes:
         with self._blocks.settled():
+            # It may have risen past what the wire can say.
+            check_tokens("version", self.version, least=1, most=_MOST)
             header = {
                 **self._header(),
                 "session_id": self.session_id,
@@ -475,6 +482,7 @@ class ContextPackage:
         cls, data: bytes, counter: str | TokenCounter | None, counts: Counts, limits: Limits, *, is_envelope: bool
     ) -> Self:
         header, blocks = BlockSet.decoded(data, counter, counts, limits, is_envelope=is_envelope)
+        _check_ids(header, limits)
         return cls.over(
             blocks,
             header["session_id"],
@@ -513,6 +521,15 @@ def check_session_id(session_id: object) -> None:
             f"session_id {shown(session_id)} is not made of letters, digits and _ . @ : + = ~ -, "
             "or starts with one of the marks but _"
         )
+
+
+def _check_ids(header: Mapping[str, Any], limits: Limits) -> None:
+    """Hold the ids of a header to limits that are stricter than the defaults; what is no str is refused elsewhere."""
+    for name in ("session_id", "agent_id", "trace_id", "operation_id"):
+        value = header.get(name)
+        size = len(value.encode(errors="replace")) if isinstance(value, str) else 0
+        if size > limits.id_bytes:
+            raise ValidationError(f"{name} {shown(value)} is {size} bytes, over {limits.id_bytes}")
 
 
 def _parents(items: object) -> list[Parent]:

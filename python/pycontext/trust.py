@@ -147,8 +147,7 @@ class Admission:
             )
         _LOG.warning("session %s: %d SYSTEM blocks of a peer: %s", session_id, len(rows), self.on_system)
         if self.on_system == "drop":
-            for row in reversed(rows):
-                del blocks[row]
+            blocks.remove_rows(rows)
             return
         for row in rows:
             block = blocks[row]
