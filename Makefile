@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # Versions are in constraints.txt.
 BUILD_TOOLS := maturin
 RUNTIME := numpy rich
-TEST_TOOLS := pytest hypothesis tiktoken zstandard mypy ruff cryptography
+TEST_TOOLS := pytest hypothesis regex tiktoken zstandard mypy ruff cryptography
 # The oldest and the newest that the extra allows; neither is in .venv, so that nothing else can need one.
 PROTOBUFS := 6.33.5 7.36.2
 BENCH_TOOLS := langchain-core matplotlib scikit-learn

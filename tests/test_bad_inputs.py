@@ -2,37 +2,58 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import pycontext.wire
+import raw
 from pycontext import BlockSet, ContextBlock, ContextManager, ContextPackage, ContextType
+from raw import CannotSay
 
 ROWS = tomllib.loads((Path(__file__).parent / "data" / "bad_inputs.toml").read_text(encoding="utf-8"))["row"]
+
+
 # For the keys of `wire`.
 SECRET = bytes(range(32))
 
 
-def cases(kind):
+def each(key):
+    """Every row that has the key, with one of its values, and with the words that are for that one."""
     return [
         ({**row, "words": [*row["words"], *words]}, value)
         for row in ROWS
-        if kind in row
-        for value, *words in ([entry] if isinstance(entry, str) else entry for entry in row.get("values", ["None"]))
+        if key in row
+        for value, *words in ([one] if isinstance(one, str) else one for one in row[key])
     ]
 
 
-FIELDS, CALLS = cases("field"), cases("call")
+FIELDS = [(row, value) for row, value in each("values") if "field" in row]
+CALLS = [(row, value) for row, value in each("values") if "call" in row]
+CALLS += [(row, "None") for row in ROWS if "call" in row and "values" not in row]
+# Whole inputs, by what they are.
+WHOLE = [(row, value, kind) for kind in ("message", "envelope", "text") for row, value in each(kind)]
 
 
 def block(id, content="word", kind=ContextType.USER):
     return ContextBlock(id, content, 0.5, kind, timestamp=1)
 
 
+class Scored:
+    """A scorer that does what it is made of."""
+
+    def __init__(self, score):
+        self._score = score
+
+    def score(self, query, blocks):  # noqa: ARG002
+        return self._score(blocks)
+
+
 def evaluate(expression, **names):
-    return eval(expression, {**vars(pycontext), "block": block, "SECRET": SECRET, **names})
+    known = {"block": block, "Scored": Scored, "raw": raw, "wire": pycontext.wire, "SECRET": SECRET, "json": json}
+    return eval(expression, {**vars(pycontext), **known, **names})
 
 
 def manager_with_a_session():
@@ -97,52 +118,151 @@ def as_dict(field, value):
     return {"session_id": "other", "agent_id": "a", "blocks": [{**item, "id": "fine"}, {**item, field: value}]}
 
 
-def by_dict(field, value):
-    with pytest.raises(pycontext.ContextError, match=r"blocks\[1\]"):
-        ContextPackage.from_dict(as_dict(field, value))
-    ContextPackage.from_dict(as_dict(field, value))
-
-
-def by_import(field, value):
-    manager, session = manager_with_a_session()
+def as_json(field, value):
+    """The same as text; what does not come back from JSON as it was is nothing that JSON can say."""
+    made = as_dict(field, value)
     try:
-        manager.import_session(as_dict(field, value))
+        text = json.dumps(made, allow_nan=False)
+    except (TypeError, ValueError):
+        raise CannotSay from None
+    if json.loads(text) != made:
+        raise CannotSay
+    return text
+
+
+def as_columns(field, value):
+    """The same as columns, of which there is none for metadata."""
+    names = {"relevance_score": "score", **{name: name for name in ("id", "content", "type", "timestamp")}}
+    names |= {"token_count": "token_count", "references": "references"}
+    if field not in names:
+        raise CannotSay
+    columns = {"id": ["fine", "a"], "content": ["word"] * 2, "type": [ContextType.USER] * 2, "score": [0.5] * 2}
+    first = columns.get(names[field], [1 if field != "references" else []])[0]
+    return {**columns, names[field]: [first, value]}
+
+
+def as_message(field, value):
+    """The same as protobuf, where None is a field that nobody wrote, bytes may be text and numbers may be types."""
+    if (
+        value is None
+        or isinstance(value, bytes)
+        or (field == "type" and type(value) is int and value in range(len(ContextType)))
+    ):
+        raise CannotSay
+    return raw.package(raw.block(id="fine"), raw.block(**{field: value}))
+
+
+def as_envelope(field, value):
+    return raw.sealed(as_message(field, value))
+
+
+def counted(make):
+    """An import of JSON counts again and reads no counts."""
+
+    def made(field, value):
+        if field == "token_count":
+            raise CannotSay
+        return make(field, value)
+
+    return made
+
+
+def refused_in_the_second_block(read, data):
+    with pytest.raises(pycontext.ContextError, match=r"blocks\[1\]"):
+        read(data)
+    read(data)
+
+
+def imported(data):
+    manager, session = manager_with_a_session()
+    before = manager.export_session(session)
+    try:
+        manager.import_session(data)
     finally:
         assert list(manager.sessions) == [session]
+        assert manager.export_session(session) == before
 
 
-DOORS = [by_class, by_write, by_list, by_add, by_dict, by_import]
+# What a door takes is made of a field and its value first; what cannot be said there raises CannotSay and is left out.
+DOORS = {
+    "class": (None, by_class),
+    "write": (None, by_write),
+    "list": (None, by_list),
+    "add": (None, by_add),
+    "columns": (as_columns, lambda columns: refused_in_the_second_block(lambda c: BlockSet.from_columns(**c), columns)),
+    "dict": (as_dict, lambda data: refused_in_the_second_block(ContextPackage.from_dict, data)),
+    "json": (as_json, lambda data: refused_in_the_second_block(ContextPackage.from_json, data)),
+    "protobuf": (as_message, lambda data: refused_in_the_second_block(ContextPackage.from_protobuf, data)),
+    "envelope": (as_envelope, lambda data: refused_in_the_second_block(ContextPackage.from_bytes, data)),
+    "import of a dict": (counted(as_dict), imported),
+    "import of JSON": (counted(as_json), imported),
+    "import of bytes": (as_envelope, imported),
+}
+
+
+def can_say(door, field, value):
+    make, _ = DOORS[door]
+    try:
+        if make is not None:
+            make(field, evaluate(value))
+    except CannotSay:
+        return False
+    return True
 
 
 def check(error, row):
     message = str(error)
     assert type(error).__name__ == row["error"]
     assert isinstance(error, pycontext.ContextError)
-    assert "\n" not in message
-    assert len(message) < 300
+    assert len(message.splitlines()) == 1
+    assert len(message) <= 300
     for word in row["words"]:
         assert word in message, message
 
 
-# An import counts again and reads no counts.
-FIELDS_AT_DOORS = [
-    (row, value, door)
-    for row, value in FIELDS
-    for door in DOORS
-    if not (door is by_import and row["field"] == "token_count")
-]
+FIELDS_AT_DOORS = [(row, value, door) for row, value in FIELDS for door in DOORS if can_say(door, row["field"], value)]
 
 
 def name_of(value):
-    return value if isinstance(value, str) else str(value["number"]) if isinstance(value, dict) else value.__name__
+    return str(value["number"]) if isinstance(value, dict) else value
 
 
 @pytest.mark.parametrize(("row", "value", "door"), FIELDS_AT_DOORS, ids=name_of)
 def test_a_bad_field_is_refused_at_every_door(row, value, door):
+    make, give = DOORS[door]
+    made = (row["field"], evaluate(value)) if make is None else (make(row["field"], evaluate(value)),)
     with pytest.raises(pycontext.ContextError) as caught:
-        door(row["field"], evaluate(value))
+        give(*made)
     check(caught.value, row)
     assert isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize("door", ["json", "protobuf", "envelope", "import of bytes"])
+def test_every_field_has_bad_values_that_bytes_can_say(door):
+    assert {row["field"] for row, _, at in FIELDS_AT_DOORS if at == door} == good().keys()
+
+
+WHOLE_DOORS = {
+    "message": [
+        ContextPackage.from_protobuf,
+        lambda data: ContextPackage.from_bytes(raw.sealed(data)),
+        lambda data: ContextPackage.from_bytes(raw.sealed(raw.stored(data), flags=1, size=len(data))),
+        lambda data: BlockSet.from_bytes(raw.sealed(data)),
+        lambda data: imported(raw.sealed(data)),
+    ],
+    "envelope": [ContextPackage.from_bytes, BlockSet.from_bytes, imported],
+    "text": [ContextPackage.from_json, lambda text: ContextPackage.from_json(text.encode()), imported],
+}
+
+
+@pytest.mark.parametrize(("row", "value", "kind"), WHOLE, ids=name_of)
+def test_a_bad_whole_is_refused_at_every_door(row, value, kind):
+    data = evaluate(value)
+    for give in WHOLE_DOORS[kind]:
+        with pytest.raises(pycontext.ContextError) as caught:
+            give(data)
+        check(caught.value, row)
+        assert isinstance(caught.value, ValueError)
 
 
 @pytest.mark.parametrize(("row", "value"), CALLS, ids=name_of)
@@ -150,20 +270,24 @@ def test_a_bad_call_is_refused(row, value):
     manager, session = manager_with_a_session()
     before = manager.export_session(session)
     with pytest.raises(pycontext.ContextError) as caught:
-        evaluate(row["call"], manager=manager, session=session, id=evaluate(value))
+        evaluate(row["call"], manager=manager, session=session, id=evaluate(value, manager=manager))
     check(caught.value, row)
     assert manager.export_session(session) == before
     assert list(manager.sessions) == [session]
     if row["number"] == 31:
         assert isinstance(caught.value, KeyError)
         assert isinstance(caught.value, ValueError)
-    if row["number"] in (33, 34, 35):
+    if row["number"] not in (32, 38, 39):
         assert isinstance(caught.value, ValueError)
-    if row["number"] == 38 and "ZeroDivision" in str(caught.value):
+    if row["number"] in (38, 39) and "ZeroDivision" in str(caught.value):
         assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_the_table_has_all_rows_of_these_parts():
-    numbers = {row["number"] for row in ROWS}
-    # The lines of 45 are tried by test_cli.py.
-    assert {*range(1, 11), *range(15, 18), 26, 27, 30, 31, 33, 34, 35, 38, 45} <= numbers
+def test_the_table_has_all_45_rows():
+    here = {row["number"] for row in ROWS}
+    # Escaped and counted, no error: test_forged_header.py. The lines of 45 are tried by test_cli.py.
+    no_error = {13}
+    # Stores, traffic, transport security, embeddings: their doors are not there yet.
+    later = {36, 37, 41, 42, 43, 44}
+    assert here | no_error | later == set(range(1, 46))
+    assert here.isdisjoint(no_error | later)

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 import pycontext
-import wire
+import raw
 from pycontext import (
     BlockSet,
     ContextBlock,
@@ -136,7 +136,7 @@ def peak_of(data, read):
 )
 @pytest.mark.parametrize("said", [2**28, 2**20, 2**22])
 def test_a_bomb_of_256_mebibytes_stays_below_64(read, said):
-    data = wire.sealed(wire.frame(wire.runs(2**28), said), flags=1, size=said)
+    data = raw.sealed(raw.frame(raw.runs(2**28), said), flags=1, size=said)
     assert len(data) < 10_000
     peak, _, message = peak_of(data, read)
     assert re.search("over 67108864|no zstd frame", message)
@@ -146,7 +146,7 @@ def test_a_bomb_of_256_mebibytes_stays_below_64(read, said):
 @pytest.mark.parametrize("read", ["ContextPackage.from_bytes", "ContextManager().import_session"])
 def test_a_hundred_thousand_and_one_blocks_are_counted_before_one_is_read(read):
     # The first one is bad: it is not what is complained about.
-    data = wire.sealed(wire.package(wire.block(content=b"\xff" * 4096), *[wire.block()] * 100_000))
+    data = raw.sealed(raw.package(raw.block(content=b"\xff" * 4096), *[raw.block()] * 100_000))
     peak, before, message = peak_of(data, read)
     assert message == "package has 100001 blocks, over 100000"
     assert peak - before < 8
@@ -223,9 +223,9 @@ def test_a_message_is_one_line_of_at_most_300_characters(text):
         lambda: ContextPackage.from_dict({**package().to_dict(), text: 1}, strict=True),
         lambda: ContextPackage.from_dict({**package().to_dict(), text: odd}),
         lambda: ContextPackage.from_json(json.dumps({text: 1})[:-1] + "," + json.dumps({text: 2})[1:]),
-        lambda: ContextPackage.from_protobuf(wire.package(wire.block(id=text, content=b"\xff"))),
-        lambda: ContextPackage.from_protobuf(wire.package(wire.block(id="\u2028" * 80, references=[text + "\n"]))),
-        lambda: ContextPackage.from_protobuf(wire.package(counter=text)),
+        lambda: ContextPackage.from_protobuf(raw.package(raw.block(id=text, content=b"\xff"))),
+        lambda: ContextPackage.from_protobuf(raw.package(raw.block(id="\u2028" * 80, references=[text + "\n"]))),
+        lambda: ContextPackage.from_protobuf(raw.package(counter=text)),
         lambda: ContextManager().import_session(package(), session_id=text),
         lambda: ContextManager().import_session(package(), origin=text + "\n"),
         lambda: ContextManager().delete_session(text),
