@@ -365,7 +365,7 @@ def test_a_score_that_is_none_is_refused_in_either_field(bad):
 
 @st.composite
 def damaged(draw):
-    data = bytearray(draw(st.sampled_from([golden_package(), with_counts(1, 2)])).to_protobuf())
+    data = bytearray(draw(st.sampled_from([package_with_everything(), with_counts(1, 2)])).to_protobuf())
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, len(data)))
         end = min(len(data), at + draw(st.sampled_from([0, 1, 1, 2, 9])))
