@@ -38,7 +38,8 @@ def depth_of(value):
 def test_what_can_be_read_is_read_as_python_reads_it(value, is_ascii, indent):
     has_half = any(0xD800 <= ord(c) < 0xE000 for c in json.dumps(value, ensure_ascii=False))
     text = json.dumps(value, ensure_ascii=is_ascii, indent=indent)
-    if has_half:
+    if has_half and not is_ascii:
+        # As an escape it is lawful JSON: whoever reads the value says where it stands.
         refused(text, "lone surrogate")
         return
     for data in (text, text.encode()):
@@ -125,7 +126,6 @@ def test_the_border_of_the_digits():
         ("NaN", "not JSON: NaN"), ("Infinity", "not JSON: Infinity"), ("-Infinity", "not JSON: -Infinity"),
         ('{"a": [NaN]}', "not JSON: NaN"), ("1e999", "number 1e999 is too large"),
         ("-1e999", "number -1e999 is too large"), ("1" + "0" * 400 + ".0", "is too large"),
-        ('"\\ud800"', "lone surrogate"), ('{"\\uDFFF": 1}', "lone surrogate"), ('["\\udc00\\ud800"]', "lone surrogate"),
         ('"\ud800"', "lone surrogate"), ("\ufeff{}", "not JSON"), (b"\xef\xbb\xbf{}", "not JSON"),
         ("{}".encode("utf-16"), "not UTF-8 at byte 0"), (b'{"a": "\xff"}', "not UTF-8 at byte 7"),
         (b'"\xc0\x80"', "not UTF-8 at byte 1"), (b'"\xed\xa0\x80"', "not UTF-8 at byte 1"), (b'"\xc3', "not UTF-8"),

@@ -226,14 +226,14 @@ def test_what_nobody_knows_stays_within_one_owner():
         ({"origin": 7}, "origin 7 is int, not str"),
         ({"limits": Limits(package_blocks=1)}, "package has 2 blocks, over 1"),
         ({"limits": Limits(block_bytes=5)}, "content is 10 bytes, over 5"),
-        ({"limits": Limits(id_bytes=1)}, "id 'u2' is 2 bytes, over 1"),
+        ({"limits": Limits(id_bytes=40)}, "is 41 bytes, over 40"),
     ],
 )
 @every_form
 def test_terms_are_checked_and_hold(form, options, words):
     manager = ContextManager()
     with pytest.raises(ValidationError) as caught:
-        manager.import_session(form(package(block("u"), block("u2"))), **options)
+        manager.import_session(form(package(block("u"), block("u" * 41))), **options)
     assert words in str(caught.value)
     assert not manager.sessions
 

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable
-from typing import Any, Final, NoReturn
+from typing import Any, NoReturn
 
 from pycontext._core import json_depth
 from pycontext.errors import ContextError, ValidationError, shown
 from pycontext.limits import DEFAULT, Limits
 
 __all__ = ["parse"]
-
-# As an escape; whether the other half follows is for Python to say.
-_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def parse(data: str | bytes, *, limits: Limits = DEFAULT) -> Any:
@@ -41,7 +37,7 @@ def parse(data: str | bytes, *, limits: Limits = DEFAULT) -> Any:
     if depth > limits.json_depth:
         raise ValidationError(f"not JSON: nested {depth} deep, over {limits.json_depth}")
     try:
-        read = json.loads(
+        return json.loads(
             text,
             object_pairs_hook=_each_key_once,
             parse_constant=_refuse,
@@ -54,17 +50,6 @@ def parse(data: str | bytes, *, limits: Limits = DEFAULT) -> Any:
         raise
     except (ValueError, RecursionError) as error:
         raise ValidationError(f"not JSON: {error}") from None
-    if _SURROGATE.search(text):
-        _check_text(read)
-    return read
-
-
-def _check_text(read: Any) -> None:
-    """Raise `ValidationError` for half a pair, which Python reads, and nobody can write as UTF-8."""
-    try:
-        json.dumps(read, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise ValidationError("not UTF-8: holds a lone surrogate") from None
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
