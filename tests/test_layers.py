@@ -51,8 +51,9 @@ MAY_IMPORT = {
     "selection": {"_core", "block", "counter", "errors", "messages.openai"},
     "fit": {"_core", "block", "counter", "errors", "formatter", "messages.openai", "selection"},
     "held": {"block", "errors"},
+    "blocklist": {"_core", "block", "counter", "errors", "held"},
     "blockset": {
-        "_core", "arrays", "block", "budget", "counter", "errors", "fit", "formatter", "held", "limits", "metrics",
+        "_core", "arrays", "block", "blocklist", "budget", "counter", "errors", "fit", "formatter", "limits", "metrics",
         "policy", "scorer", "selection",
     },
     "package": {
