@@ -12,7 +12,7 @@ RUNTIME := numpy rich
 TEST_TOOLS := pytest hypothesis regex tiktoken zstandard mypy ruff cryptography
 # The oldest and the newest that the extra allows; neither is in .venv, so that nothing else can need one.
 PROTOBUFS := 6.33.5 7.36.2
-BENCH_TOOLS := langchain-core matplotlib scikit-learn
+BENCH_TOOLS := langchain-core matplotlib msgspec orjson protobuf scikit-learn
 
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE

@@ -20,6 +20,7 @@ from benches.frame import Row, Spread
 from benches.plot import prune_by_size
 from benches.python import (
     add_context,
+    codec,
     count,
     decay,
     dedup,
@@ -40,12 +41,13 @@ BENCHES = {
     "decay": decay.run,
     "dedup": dedup.run,
     "metrics": metrics.run,
+    "codec": codec.run,
     "handoff": handoff.run,
     "count": count.run,
 }
 RECORDED = ("conversations/airline.jsonl", "usage/gpt-4.1-mini.jsonl", "evidence/knowledge.json")
 
-PEERS = ("numpy", "scikit-learn", "tiktoken", "langchain-core")
+PEERS = ("numpy", "scikit-learn", "tiktoken", "langchain-core", "orjson", "msgspec", "protobuf")
 
 PAGE = ROOT / "benches" / "README.md"
 PLOT = ROOT / "benches" / "prune_blocks.svg"
@@ -80,7 +82,7 @@ call on cold caches, the other adds are 200 in a row. Facts come with their coun
 
 ![time of a prune against the number of blocks](prune_blocks.svg)
 
-What the outputs of the prune commands kept:
+What the outputs of the prune commands kept, how large packages are, and how long a handoff takes:
 """
 
 

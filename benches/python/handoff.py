@@ -5,15 +5,13 @@ from __future__ import annotations
 
 import json
 import statistics
-from dataclasses import replace
 
 from benches.comparison.article import as_dict
-from benches.data import missing, read_jsonl
+from benches.data import missing
 from benches.frame import Row, compare, race
-from pycontext import ContextBlock, ContextManager, ContextPackage, handoff
-from pycontext.messages.openai import to_blocks
+from benches.recorded import SOURCE, recorded
+from pycontext import ContextManager, ContextPackage, handoff
 
-SOURCE = "conversations/airline.jsonl"
 BLOCKS = 500
 BUDGET = 8_000
 ROUNDS = 101
@@ -22,7 +20,8 @@ ROUNDS = 101
 def run() -> tuple[list[Row], list[str]]:
     if problem := missing(SOURCE):
         return [], [f"handoff was left out: {problem}"]
-    package = ContextPackage("session", "intent_agent", recorded(BLOCKS))
+    # Nobody hands over SYSTEM.
+    package = ContextPackage("session", "intent_agent", recorded(BLOCKS, first=1))
     blocks = list(package.blocks)
 
     def ours(budget: int | None) -> str:
@@ -52,15 +51,3 @@ def run() -> tuple[list[Row], list[str]]:
 def at(seconds: list[float], percent: int) -> float:
     """A percentile in milliseconds."""
     return statistics.quantiles(seconds, n=100)[percent - 1] * 1_000
-
-
-def recorded(most: int) -> list[ContextBlock]:
-    """Blocks of recorded conversations, with ids of their own; nobody hands over SYSTEM."""
-    blocks: list[ContextBlock] = []
-    for number, row in enumerate(read_jsonl(SOURCE)):
-        for block in to_blocks(row["messages"][1:]):
-            own = [f"{number}.{id}" for id in block.references]
-            blocks.append(replace(block, id=f"{number}.{block.id}", references=own, timestamp=len(blocks)))
-            if len(blocks) == most:
-                return blocks
-    return blocks
