@@ -91,6 +91,10 @@ def test_the_limits_of_json(door):
     door(text, limits=Limits(json_depth=4, json_digits=5))
     with pytest.raises(ValidationError, match="nested 4 deep, over 3"):
         door(text, limits=Limits(json_depth=3))
+    values = 1 + text.count(",") + text.count("{") + text.count("[") - 9
+    door(text, limits=Limits(json_values=values))
+    with pytest.raises(ValidationError, match=f"JSON has {values} values, over {values - 1}$"):
+        door(text, limits=Limits(json_values=values - 1))
     with pytest.raises(ValidationError, match="has 5 digits, over 4"):
         door(text, limits=Limits(json_digits=4))
 
@@ -150,6 +154,13 @@ def test_a_hundred_thousand_and_one_blocks_are_counted_before_one_is_read(read):
     peak, before, message = peak_of(data, read)
     assert message == "package has 100001 blocks, over 100000"
     assert peak - before < 8
+
+
+def test_json_of_empty_lists_takes_no_memory():
+    peak, before, message = peak_of(b"[" + b"[]," * 10_000_000 + b"[]]", "ContextPackage.from_json")
+    assert message == "JSON has 20000003 values, over 5000000"
+    # The text itself, once more as str and once as UTF-8.
+    assert peak - before < 100
 
 
 def test_all_system_blocks_of_many_are_dropped_at_once():

@@ -26,6 +26,7 @@ class Limits:
         id_bytes: of an id, a reference or an origin; at most the default.
         references: number of references of a block; at most the default.
         json_depth: lists and objects inside each other.
+        json_values: lists, objects and what stands in them.
         json_digits: digits of a whole number.
 
     Raises:
@@ -40,6 +41,7 @@ class Limits:
     id_bytes: int = 256
     references: int = 10_000
     json_depth: int = 64
+    json_values: int = 5_000_000
     json_digits: int = 1_000
 
     def __post_init__(self) -> None:

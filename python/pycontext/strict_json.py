@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from pycontext._core import json_depth
+from pycontext._core import json_size
 from pycontext.errors import ContextError, ValidationError, shown
 from pycontext.limits import DEFAULT, Limits
 
@@ -19,7 +19,7 @@ def parse(data: str | bytes, *, limits: Limits = DEFAULT) -> Any:
 
     Args:
         data: the text, or its bytes in UTF-8.
-        limits: of its bytes, its depth and the digits of its numbers.
+        limits: of its bytes, its depth, the number of its values and the digits of its numbers.
 
     Raises:
         ValidationError: it is no such JSON, or outside the limits.
@@ -33,9 +33,11 @@ def parse(data: str | bytes, *, limits: Limits = DEFAULT) -> Any:
         raise ValidationError("not UTF-8: holds a lone surrogate") from None
     if size > limits.package_bytes:
         raise ValidationError(f"JSON is {size} bytes, over {limits.package_bytes}")
-    depth = json_depth(text)
+    depth, values = json_size(text)
     if depth > limits.json_depth:
         raise ValidationError(f"not JSON: nested {depth} deep, over {limits.json_depth}")
+    if values > limits.json_values:
+        raise ValidationError(f"JSON has {values} values, over {limits.json_values}")
     try:
         return json.loads(
             text,

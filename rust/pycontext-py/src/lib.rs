@@ -49,7 +49,7 @@ mod _core {
     #[pymodule_export]
     use super::hash::{block_hashes, content_hash, exact_hashes};
     #[pymodule_export]
-    use super::json::json_depth;
+    use super::json::json_size;
     #[pymodule_export]
     use super::policy::Policy;
     #[pymodule_export]
