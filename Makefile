@@ -13,11 +13,15 @@ TEST_TOOLS := pytest hypothesis regex tiktoken zstandard mypy ruff cryptography
 # The oldest and the newest that the extra allows; neither is in .venv, so that nothing else can need one.
 PROTOBUFS := 6.33.5 7.36.2
 BENCH_TOOLS := langchain-core matplotlib msgspec orjson protobuf scikit-learn
+FUZZ_TOOLS := atheris
+
+SECONDS ?= 60
+FUZZ_LIMITS := -max_total_time=$(SECONDS) -rss_limit_mb=512 -max_len=4096
 
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE
 
-.PHONY: help demo test lint bench clean need
+.PHONY: help demo test lint bench fuzz clean need
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -41,8 +45,18 @@ lint: .venv/wheel .venv/test ## formatting, lints and types; the stub against th
 bench: .venv/wheel .venv/bench ## measure, print one table, keep it in benches/README.md
 	$(BIN)/python -m benches
 
+# cargo-fuzz wants flags that are not stable; RUSTC_BOOTSTRAP lets the one toolchain have them.
+fuzz: .venv/wheel .venv/fuzz .cache/cargo-fuzz ## look for inputs that break a decoder, SECONDS=60 for each target
+	@for target in package envelope structured; do \
+		mkdir -p .cache/fuzz/$$target; \
+		RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/.cache/cargo-fuzz/bin:$$PATH" cargo fuzz run --sanitizer none $$target \
+			.cache/fuzz/$$target fuzz/corpus/$$target -- $(FUZZ_LIMITS) || exit 1; done
+	@mkdir -p .cache/fuzz/python_doors fuzz/artifacts
+	$(BIN)/python fuzz/python_doors.py .cache/fuzz/python_doors fuzz/corpus/python_doors \
+		-artifact_prefix=fuzz/artifacts/ $(FUZZ_LIMITS)
+
 clean: ## remove all that was made
-	rm -rf .venv .cache .pytest_tmp target
+	rm -rf .venv .cache .pytest_tmp target fuzz/target fuzz/artifacts
 
 need:
 	@.ci/need "$(PYTHON)"
@@ -65,6 +79,13 @@ need:
 .cache/protobuf-%/done: | .venv/build
 	$(PIP) --no-deps --upgrade --target $(@D) protobuf==$*
 	@touch $@
+
+.venv/fuzz: .venv/test
+	$(PIP) $(FUZZ_TOOLS)
+	@touch $@
+
+.cache/cargo-fuzz:
+	cargo install --quiet --locked --version 0.13.2 --root $@ cargo-fuzz
 
 .venv/bench: .venv/test
 	$(PIP) $(BENCH_TOOLS)
