@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 import re
@@ -280,9 +281,9 @@ def test_what_was_withheld_is_not_in_the_bytes():
     assert ids[-5:] == ["redacted-1", "next", "twin", "escaped", "hidden"]
     by_id = {b.id: b for b in made.package.blocks}
     assert by_id["next"].references == ["redacted-1"]
-    assert by_id["next"].metadata == {"topic": "(redacted)", "unit": "(redacted)"}
+    assert by_id["next"].metadata == {"topic": "(redacted)", "unit": "redacted-1"}
     # What is tied stays tied.
-    assert by_id["twin"].metadata == {"unit": "(redacted)"}
+    assert by_id["twin"].metadata == {"unit": "redacted-1"}
     assert by_id["m7"].content == "thanks, and the seat?"
 
 
@@ -340,6 +341,7 @@ def test_after_16_hops_it_ends():
         {"metadata": "topic"},
         {"render": "html"},
         {"session_id": "a}b"},
+        {"session_id": "s"},
         {"budget": 0},
         {"policy": "nothing"},
     ],
@@ -387,3 +389,103 @@ def test_who_changes_a_package_answers_for_it():
     new.blocks.append(block("more"))
     assert (new.sender, new.author) == (None, "receiver")
     assert "sender" not in new.to_dict()
+
+
+def one_call(arguments, result="fine"):
+    function = {"name": "f", "arguments": arguments}
+    made = {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": function}]}
+    return [{"role": "user", "content": "go"}, made, {"role": "tool", "tool_call_id": "c", "content": result}]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        '{"n":"secret"}', ' {"n":"s\\u0065cret"}', '\n{"n":"s\\u0065cret"}', '"s\\u0065cret"',
+        '{"n":"s\\u0065cret","n":"x"}', '{"n":"s\\u0065cret","k":' + "1" * 5_000 + "}",
+        '{"inner":"{\\"n\\":\\"s\\\\u0065cret\\"}"}', '{"n": NaN, "s": "s\\u0065cret"}', "[" * 2_000 + "s\\u0065cret",
+    ],
+    ids=str,
+)  # fmt: skip
+def test_escapes_of_json_hide_nothing(arguments):
+    made = handoff(package(to_blocks(one_call(arguments))), to="receiver", redact=["secret"])
+    for data in everywhere(made.package):
+        assert b"secret" not in data
+        assert b"u0065" not in data
+    assert made.receipt.redacted == ("m1",)
+
+
+def test_texts_and_metadata_are_seen_through_escapes_as_well():
+    content = json.dumps({"name": "Müller 🙂"})
+    blocks = [block("k", K, content, metadata={"note": content, "unit": "x"}, origin="Müller's desk"), block("u")]
+    made = handoff(package(blocks), to="receiver", redact=["Müller", "🙂"], metadata={"note"})
+    (fact, _) = made.package.blocks
+    assert "(redacted) (redacted)" in fact.content
+    assert "(redacted) (redacted)" in fact.metadata["note"]
+    assert fact.origin == "(redacted)'s desk"
+    # What says nothing of it keeps its escapes.
+    same = handoff(package(blocks), to="receiver", redact=["Meier"], metadata={"note"}).package.blocks[0]
+    assert (same.content, same.metadata["note"]) == (content, content)
+
+
+def test_a_call_whose_results_stay_behind_becomes_text():
+    made = handoff(package(to_blocks(one_call("{}"))), to="receiver", allow={U, A})
+    assert [m.get("tool_calls") for m in from_blocks(made.package.blocks)] == [None, None]
+    assert made.package.blocks[1].content == '{"name":"f","arguments":{}}'
+
+
+def test_the_receipt_lists_what_travels_and_what_stays_apart():
+    blocks = [block("k", K, "secret " * 50), block("u", U, "hi")]
+    receipt = handoff(package(blocks), to="receiver", budget=20, redact=["secret"]).receipt
+    assert (receipt.redacted, receipt.as_text, withheld(receipt)) == ((), (), {"k": "budget"})
+
+
+def test_images_that_stay_behind_are_said():
+    image = {"type": "image_url", "image_url": {"url": "https://example.org/secret.png"}}
+    parts = [{"type": "text", "text": "see this"}, image, image]
+    made = handoff(package(to_blocks([{"role": "user", "content": parts}])), to="receiver", redact=["secret"])
+    assert made.package.blocks[0].content == "see this\n(2 parts that are no text stayed with the sender)"
+
+
+def test_units_whose_names_are_redacted_stay_apart():
+    blocks = [block(f"k{i}", K, f"fact {i}", metadata={"unit": f"secret{i % 2}"}) for i in range(4)]
+    made = handoff(package(blocks), to="receiver", redact=[re.compile("secret.")])
+    names = [b.metadata["unit"] for b in made.package.blocks]
+    assert names[0] == names[2] != names[1] == names[3]
+
+
+def test_a_trace_id_that_says_something_is_replaced():
+    old = ContextPackage("s", "sender", [block("u")], trace_id="a secret trace")
+    assert "secret" not in handoff(old, to="receiver", redact=["secret"]).package.trace_id
+    assert handoff(old, to="receiver", redact=[re.compile("[0-9a-z]")]).package.trace_id
+
+
+@pytest.mark.parametrize("verb", [handoff, transfer])
+def test_what_is_no_package(verb):
+    with pytest.raises(ValidationError, match="package 'x' is str, not a ContextPackage"):
+        verb("x", to="b")
+    with pytest.raises(ValidationError, match="parents 'x' is str, not a Parent"):
+        ContextPackage("s", "a", parents=["x"])
+
+
+@pytest.mark.parametrize("copied", [lambda x: pickle.loads(pickle.dumps(x)), copy.deepcopy])
+def test_a_fence_goes_with_copies(copied):
+    old = package()
+    transfer(old, to="receiver")
+    with pytest.raises(FencedError):
+        transfer(copied(old), to="third")
+    blocks = copied(old.blocks)
+    with pytest.raises(FencedError):
+        blocks.clear()
+    assert list(blocks) == list(old.blocks)
+
+
+def test_the_header_is_behind_the_fence_as_well():
+    old = package()
+    version = old.version
+    old.trace_id = "another"
+    assert old.version == version + 1
+    transfer(old, to="receiver")
+    for name in ("agent_id", "trace_id"):
+        with pytest.raises(FencedError):
+            setattr(old, name, "x")
+    assert (old.agent_id, old.trace_id) == ("sender", "another")

@@ -73,7 +73,9 @@ MAY_IMPORT = {
         "block", "blockset", "budget", "counter", "errors", "formatter", "limits", "package", "policy", "scorer",
         "selection", "session", "shadow", "trust", "wire",
     },
-    "handoff": {"_core", "block", "blockset", "budget", "errors", "package", "policy", "scorer", "selection"},
+    "handoff": {
+        "_core", "block", "blockset", "budget", "errors", "messages.fields", "package", "policy", "scorer", "selection",
+    },
     "cli.exits": set(),
     "cli.console": {"selection"},
     "cli.conversations": {"blockset", "counter", "errors", "messages.openai", "strict_json"},

@@ -19,6 +19,7 @@ from pycontext import (
     ValidationError,
     count_tokens,
     handoff,
+    transfer,
     wire,
 )
 from pycontext.messages import openai
@@ -291,3 +292,46 @@ def test_a_handoff_is_signed_by_who_hands_over_and_what_follows_by_who_received(
     with pytest.raises(SignatureError, match="belongs to agent 'sender'"):
         wire.seal(manager.sessions[session], sign=ours)
     wire.seal(manager.sessions[session], sign=theirs)
+
+
+def test_an_old_copy_does_not_lift_a_fence():
+    manager = ContextManager()
+    session = manager.create_session("a")
+    manager.add_context(session, "hi", U)
+    copy = ContextPackage.from_bytes(manager.sessions[session].to_bytes())
+    transfer(manager.sessions[session], to="b")
+    copy.blocks.extend([block("x"), block("y")])
+    for trust in ("self", "peer"):
+        with pytest.raises(ConflictError, match="epoch 0 ended here with a transfer"):
+            manager.import_session(copy, trust=trust)
+
+
+def test_a_peer_takes_no_session_over():
+    manager = ContextManager()
+    session = manager.create_session("a", session_id="mine")
+    manager.add_context(session, "hi", U)
+    for fields in ({"epoch": 1}, {"version": 50}):
+        theirs = ContextPackage("mine", "attacker", [block("u")], **fields)
+        with pytest.raises(ConflictError, match="is here under 'a', epoch 0: a peer's 'attacker'"):
+            manager.import_session(theirs)
+    assert manager.sessions["mine"].agent_id == "a"
+
+
+def test_what_is_pruned_on_import_does_not_run_ahead_of_its_sender():
+    manager = ContextManager(max_tokens=200)
+    sent = ContextPackage("s", "sender", [block(f"k{i}", K, f"passage {i} " * 5) for i in range(20)])
+    manager.import_session(sent)
+    came = manager.sessions["s"]
+    assert len(came.blocks) < 20
+    assert (came.version, came.operation_id != sent.operation_id) == (sent.version, True)
+    sent.blocks.append(block("news", K, "something new"))
+    manager.import_session(sent)
+    assert manager.get_block("s", "news").content == "something new"
+
+
+def test_ones_own_may_have_come_far():
+    data = {**package().to_dict(), "version": 2**31 + 1, "epoch": 2**31 + 1}
+    manager = ContextManager()
+    manager.import_session(data, trust="self")
+    manager.add_context("s", "more", U)
+    ContextManager().import_session(manager.export_session("s"), trust="self")

@@ -122,8 +122,10 @@ def test_an_operation_id_stays_until_something_changes():
     first = package.operation_id
     assert package.blocks[0].content == "word"
     package.to_bytes()
-    package.agent_id = "other"
     assert package.operation_id == first
+    package.agent_id = "other"
+    before, first = first, package.operation_id
+    assert before != first
     loaded = [
         pickle.loads(pickle.dumps(package)),
         copy.deepcopy(package),

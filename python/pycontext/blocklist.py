@@ -23,12 +23,13 @@ class BlockList(MutableSequence[ContextBlock]):
     next used.
     """
 
-    __slots__ = ("__weakref__", "_columns", "_counter", "_held", "_revision", "lock")
+    __slots__ = ("__weakref__", "_columns", "_counter", "_fence", "_held", "_revision", "lock")
 
     def __init__(self, blocks: Iterable[ContextBlock] = (), *, counter: str | TokenCounter = DEFAULT_ENCODING) -> None:
         self._counter: TokenCounter = as_counter(counter)
         self._columns = self._empty()
         self._revision = 0
+        self._fence: str | None = None
         self._held = Held()
         self.lock = RLock()
         self.extend(blocks)
@@ -42,6 +43,12 @@ class BlockList(MutableSequence[ContextBlock]):
         """Let nothing change any more: whoever tries gets a `FencedError` with that message."""
         with self.settled():
             self._columns.fence(reason)
+            self._fence = reason
+
+    @property
+    def is_fenced(self) -> bool:
+        """Whether nothing changes here any more."""
+        return self._fence is not None
 
     def check_open(self) -> None:
         """Raise `FencedError` if the set was fenced off."""
@@ -170,7 +177,12 @@ class BlockList(MutableSequence[ContextBlock]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         counter = self._counter
-        return _load, (type(self), list(self), counter.name if isinstance(counter, EncodingCounter) else counter)
+        return _load, (
+            type(self),
+            list(self),
+            counter.name if isinstance(counter, EncodingCounter) else counter,
+            self._fence,
+        )
 
     def __repr__(self) -> str:
         return f"<BlockSet: {len(self)} blocks, {sum(self._columns.type_tokens())} tokens>"
@@ -290,8 +302,13 @@ class BlockList(MutableSequence[ContextBlock]):
         return copies, [next(counts) if needs else 0 for needs in needing]
 
 
-def _load(cls: type[BlockList], blocks: list[ContextBlock], counter: str | TokenCounter) -> BlockList:
-    return cls(blocks, counter=counter)
+def _load(
+    cls: type[BlockList], blocks: list[ContextBlock], counter: str | TokenCounter, fence: str | None
+) -> BlockList:
+    loaded = cls(blocks, counter=counter)
+    if fence is not None:
+        loaded.fence(fence)
+    return loaded
 
 
 def _listed(references: Sequence[str]) -> Sequence[str]:

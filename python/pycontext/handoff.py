@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import asdict, dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -15,6 +15,7 @@ from pycontext.block import PROVIDER_PREFIXES, ContextBlock, ContextType, restor
 from pycontext.blockset import BlockSet
 from pycontext.budget import LARGEST_BUDGET, Budget
 from pycontext.errors import PluginError, ValidationError, shown
+from pycontext.messages.fields import encode
 from pycontext.package import ContextPackage, Parent
 
 if TYPE_CHECKING:
@@ -29,6 +30,14 @@ MAX_HOPS: Final = 16
 # Ties blocks that live or die together: without it a unit would be split.
 _UNIT: Final = "unit"
 _REDACTED: Final = "(redacted)"
+_ESCAPE: Final = re.compile(r'\\(u[0-9a-fA-F]{4}|["\\/bfnrt])')
+_CHARACTERS: Final = {'"': '"', "\\": "\\", "/": "/", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+# JSON inside JSON inside JSON: of more nobody has told.
+_LEVELS: Final = 8
+_OPAQUE: Final = frozenset(
+    {"image", "image_url", "input_image", "document", "file", "input_file", "input_audio", "audio"}
+    | {"computer_screenshot"}
+)
 
 Redact = Callable[[str], str] | Iterable[str | re.Pattern[str]]
 
@@ -60,7 +69,7 @@ class HandoffReceipt:
         hops: handoffs since the first package, this one included.
         withheld: blocks that stay with the sender, and why, in order.
         redacted: ids of blocks that travel with something taken out.
-        as_text: ids of blocks of tool exchanges that travel as text.
+        as_text: ids of blocks that travel as text, without the provider's own fields.
         tokens_before: of all blocks of the sender, as rendered.
         tokens_after: of what travels, as rendered.
         available: the budget.
@@ -161,9 +170,11 @@ def handoff(
         allow: types that may travel; None for all but SYSTEM.
         receiver_tools: names of the tools that the receiver has: exchanges with others travel as text, so that it does
             not try to call them. None leaves all exchanges as they are.
-        redact: texts or patterns to take out, or a function from text to text. It sees contents, calls, and the
-            metadata that travel; an id that it would change is replaced. An exchange in which anything was redacted
-            travels as text, without the provider's own fields.
+        redact: texts or patterns to take out, or a function from text to text. It sees contents, calls, origins and the
+            metadata that travel, as they are and with the escapes of JSON read; an id or a name of a unit that it
+            would change is replaced. An exchange in which anything was redacted travels as text, without the provider's
+            own fields; how many images and files stayed behind is said there. The ids of the sender's agent and session
+            travel in any case.
         metadata: keys that travel besides `unit` and the provider's fields.
         policy: as in `prune`.
         query: as in `prune`.
@@ -184,6 +195,8 @@ def handoff(
     _check_receiver(package, to)
     if package.hops >= MAX_HOPS:
         raise ValidationError(f"hops {package.hops} are not below {MAX_HOPS}: the package has been handed on too often")
+    if session_id is not None and session_id == package.session_id:
+        raise ValidationError(f"session_id {shown(session_id)} is that of the package that is handed over")
     if render not in ("openai", "text"):
         raise ValidationError(f"render {shown(render)} is not one of openai, text")
     draft = _Draft(
@@ -206,20 +219,22 @@ def handoff(
         made,
         str(uuid.uuid4()) if session_id is None else session_id,
         to,
-        trace_id=draft.redact(package.trace_id),
+        trace_id=package.trace_id if draft.redact(package.trace_id) == package.trace_id else None,
         parents=[parent],
         hops=package.hops + 1,
         sender=package.agent_id,
     )
+    withheld = draft.withheld_with(selection)
+    stayed = {one.id for one in withheld}
     receipt = HandoffReceipt(
         sender=package.agent_id,
         to=to,
         session_id=new.session_id,
         parent=parent,
         hops=new.hops,
-        withheld=draft.withheld_with(selection),
-        redacted=tuple(draft.redacted),
-        as_text=tuple(draft.as_text),
+        withheld=withheld,
+        redacted=tuple(id for id in draft.redacted if id not in stayed),
+        as_text=tuple(id for id in draft.as_text if id not in stayed),
         tokens_before=before.total_cost(render),
         tokens_after=selection.tokens,
         available=selection.available,
@@ -258,6 +273,15 @@ class _Redactor:
         return cls(replace)
 
     def __call__(self, text: str) -> str:
+        """Return the text without what must not travel; where that hides behind escapes of JSON, without those."""
+        if self.function is None:
+            return text
+        changed = self._call(text)
+        shown = _unescaped(changed)
+        cleaned = changed if shown == changed else self._call(shown)
+        return changed if cleaned == shown else cleaned
+
+    def _call(self, text: str) -> str:
         if self.function is None:
             return text
         try:
@@ -285,6 +309,8 @@ class _Draft:
     """Positions of the sender's blocks by their ids."""
     names: dict[str, str] = field(default_factory=dict)
     """Ids under which blocks travel, by the sender's."""
+    units: dict[str, str] = field(default_factory=dict)
+    """The same for names of units."""
 
     def read(self, before: BlockSet) -> None:
         """Take in the sender's blocks."""
@@ -292,13 +318,18 @@ class _Draft:
         blocks = [restore(fields, before.counter.name) for fields in before.to_fields()]
         units, calls = before.units(), before.calls()
         self.order = {block.id: row for row, block in enumerate(blocks)}
-        self._name(blocks)
+        self.names = self._named([id for block in blocks for id in (block.id, *block.references)])
+        self.units = self._named([block.metadata[_UNIT] for block in blocks if _UNIT in block.metadata])
         touched = set()
         if self.redact.function is not None:
             touched = {row for row, block in enumerate(blocks) if self._touches(block)}
         # By the first row of their unit: exchanges in which something changes, or whose tools the receiver lacks.
         flat = {units[row] for row in touched}
         flat |= {units[row] for row, made in calls.items() if not self._has_tools(made)}
+        # A call whose results stay behind would be made once more.
+        called = {units[row] for row in calls}
+        withheld = {units[row] for row, block in enumerate(blocks) if block.type not in self.allow}
+        flat |= withheld & called
         for row, block in enumerate(blocks):
             if block.type not in self.allow:
                 self.withheld.append(Withheld(block.id, "type", f"{block.type.name} may not travel"))
@@ -314,6 +345,7 @@ class _Draft:
             block.metadata = self._metadata(block, is_flat=is_flat)
             block.references = [self.names[id] for id in block.references]
             block.id = self.names[block.id]
+            block.origin = None if block.origin is None else self.redact(block.origin)
             self.blocks.append(block)
 
     def withheld_with(self, selection: Selection) -> tuple[Withheld, ...]:
@@ -322,80 +354,72 @@ class _Draft:
         fell = [Withheld(own[one.id], one.reason.value, one.detail) for one in selection.dropped]
         return tuple(sorted([*self.withheld, *fell], key=lambda one: self.order[one.id]))
 
-    def _name(self, blocks: list[ContextBlock]) -> None:
-        """Give every id the one that it travels under: its own, where nothing in it is redacted."""
-        ids = dict.fromkeys(id for block in blocks for id in (block.id, *block.references))
-        numbers = count(1)
-        for id in ids:
-            name = id
-            if self.redact(id) != id:
-                name = next(new for n in numbers if (new := f"redacted-{n}") not in ids)
-            self.names[id] = name
+    def _named(self, ids: list[str]) -> dict[str, str]:
+        """The name that each id travels under: its own, where nothing in it is redacted."""
+        numbers, taken = count(1), set(ids)
+        names = {}
+        for id in dict.fromkeys(ids):
+            free = (name for n in numbers if (name := f"redacted-{n}") not in taken)
+            names[id] = id if self.redact(id) == id else next(free)
+        return names
 
     def _has_tools(self, calls: list[tuple[str, str]]) -> bool:
         return self.tools is None or self.tools.issuperset(name for name, _ in calls)
 
     def _touches(self, block: ContextBlock) -> bool:
-        """Whether something of a block is redacted; of JSON also what stands in its strings, as it reads there."""
+        """Whether something of a block is redacted that travels as it is."""
         texts = [block.content, block.id, *block.references]
         for key, value in block.metadata.items():
-            if key.startswith(PROVIDER_PREFIXES):
-                texts += _strings(_json(value))
             if key in self.keys or key.startswith(PROVIDER_PREFIXES):
                 texts += [key, value]
         return any(self.redact(text) != text for text in texts)
 
     def _text(self, block: ContextBlock, calls: list[tuple[str, str]]) -> str:
-        """Return the content and a line of JSON for every call, all redacted."""
-        lines = [self.redact(block.content)] if block.content else []
-        for name, arguments in calls:
-            call = {"name": name, "arguments": _json(arguments)}
-            lines.append(json.dumps(_mapped(call, self.redact), ensure_ascii=False, separators=(",", ":")))
-        # Once more, for what goes over the borders of its parts.
-        return self.redact("\n".join(lines))
+        """Return the content and a line of JSON for every call, all redacted, and say what is not there any more."""
+        lines = [block.content] if block.content else []
+        lines += [encode({"name": name, "arguments": _json(arguments)}) for name, arguments in calls]
+        kept = self.redact("\n".join(lines))
+        parts = sum(_opaque(_json(value)) for key, value in block.metadata.items() if key.startswith(PROVIDER_PREFIXES))
+        if parts:
+            note = f"({parts} {'part' if parts == 1 else 'parts'} that are no text stayed with the sender)"
+            kept = f"{kept}\n{note}" if kept else note
+        return kept
 
     def _metadata(self, block: ContextBlock, *, is_flat: bool) -> dict[str, str]:
         return {
-            self.redact(key): self.redact(value)
+            self.redact(key): self.units[value] if key == _UNIT else self.redact(value)
             for key, value in block.metadata.items()
             if key in self.keys or (not is_flat and key.startswith(PROVIDER_PREFIXES))
         }
+
+
+def _unescaped(text: str) -> str:
+    """A text with the escapes of JSON read, also of JSON inside JSON."""
+    for _ in range(_LEVELS):
+        read = _ESCAPE.sub(lambda found: _CHARACTERS.get(found[1]) or chr(int(found[1][1:], 16)), text)
+        if read == text:
+            break
+        # Two halves of one character stand as two escapes.
+        text = read.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 def _json(text: str) -> Any:
     """What a text says as JSON; the text itself where it is none."""
     try:
         value = json.loads(text)
+        # What cannot be written again is left as it stands.
+        encode(value).encode()
     except (ValueError, RecursionError):
         return text
     return value
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """All strings in a JSON value, keys included; of strings that hold JSON themselves what is in them as well."""
-    if isinstance(value, str):
-        yield value
-        inner = _json(value) if value[:1] in ("{", "[") else None
-        if isinstance(inner, dict | list):
-            yield from _strings(inner)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            yield key
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
-
-
-def _mapped(value: Any, change: Callable[[str], str]) -> Any:
-    """A JSON value with every string changed, keys included."""
-    if isinstance(value, str):
-        return change(value)
+def _opaque(value: Any) -> int:
+    """How many parts in a provider's field are no text."""
     if isinstance(value, dict):
-        return {change(key): _mapped(item, change) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_mapped(item, change) for item in value]
-    return value
+        return value.get("type") in _OPAQUE or sum(map(_opaque, value.values()))
+    return sum(map(_opaque, value)) if isinstance(value, list) else 0
 
 
 def _cut_references(blocks: BlockSet) -> None:
@@ -408,6 +432,8 @@ def _cut_references(blocks: BlockSet) -> None:
 
 
 def _check_receiver(package: ContextPackage, to: str) -> None:
+    if not isinstance(package, ContextPackage):
+        raise ValidationError(f"package {shown(package)} is {type(package).__name__}, not a ContextPackage")
     check_id("to", to)
     if to == package.agent_id:
         raise ValidationError(f"to {shown(to)} is the agent that has session {shown(package.session_id)} already")

@@ -366,8 +366,9 @@ class ContextManager:
         """Take a session that was exported, and return its id.
 
         Tokens are counted again and the budget is enforced; a session of that id is replaced only by a later version of
-        the same owner, or by a later owner. What a peer sent is marked: every block has an `origin`, and MEMORY,
-        KNOWLEDGE and TOOL blocks are rendered as data.
+        the same epoch, or by a later epoch, and by a peer only in the same epoch and under the same agent. What a peer
+        sent is marked: every block has an `origin`, and headers of MEMORY, KNOWLEDGE and TOOL blocks say that they are
+        data.
 
         Args:
             data: what `export_session`, or `to_dict`, `to_json` or `to_bytes` of a package returned, or a package.
@@ -401,14 +402,14 @@ class ContextManager:
             strict=strict,
             limits=limits,
         )
-        package = admission.admit(data, self.counter)
+        package, operation_id = admission.admit(data, self.counter)
         package.calculate_metrics(self.max_tokens)
         # What was sent: to prune it here raises the version, and makes it no newer.
         came = package.epoch, package.version
-        operation_id = package.operation_id
         session = Session(package)
         if package.blocks.total_cost("text") > self.max_tokens:
             self._cut(session, self.max_tokens)
+            package.keep_version(came[1])
         while True:
             known = self._sessions.get(package.session_id)
             # With the lock of the session that is here, nobody can add to it after its version was compared.
@@ -416,7 +417,7 @@ class ContextManager:
                 if self._sessions.get(package.session_id) is not known:
                     continue
                 if known is not None:
-                    _check_newer(came, known.package)
+                    _check_newer(came, package.agent_id, known.package, trust)
                 if trust == "peer":
                     self._replays.check(package.session_id, operation_id)
                 self._replays.note(package.session_id, operation_id)
@@ -480,18 +481,25 @@ class ContextManager:
         return blocks.prune(LARGEST_BUDGET, policy=_EVERYTHING, render=render, pin=pins)
 
 
-def _check_newer(came: tuple[int, int], known: ContextPackage) -> None:
-    """Raise `ConflictError` unless an epoch and a version come after those of the session that is here."""
+def _check_newer(came: tuple[int, int], agent_id: str, known: ContextPackage, trust: Trust) -> None:
+    """Raise `ConflictError` unless what came may take the place of the session that is here."""
     epoch, version = came
     here = known.epoch, known.version
-    if came > here:
-        return
     name = shown(known.session_id)
+    message = ""
     if epoch < known.epoch:
         message = f"session {name}: epoch {epoch} is over, {known.epoch} is here under {shown(known.agent_id)}"
-    else:
+    elif trust == "peer" and (epoch, agent_id) != (known.epoch, known.agent_id):
+        message = (
+            f"session {name} is here under {shown(known.agent_id)}, epoch {known.epoch}: "
+            f"a peer's {shown(agent_id)}, epoch {epoch}, does not take it over"
+        )
+    elif epoch == known.epoch and known.blocks.is_fenced:
+        message = f"session {name}: epoch {epoch} ended here with a transfer"
+    elif came <= here:
         message = f"session {name}: version {version} does not exceed {here[1]}, which is here"
-    raise ConflictError(message, here[1], version)
+    if message:
+        raise ConflictError(message, here[1], version)
 
 
 def _of_package(

@@ -74,8 +74,8 @@ class ContextPackage:
 
     Attributes:
         session_id: fixed.
-        agent_id: may be written.
-        trace_id: may be written.
+        agent_id: may be written, which is a change.
+        trace_id: likewise.
         parents: fixed.
         hops: fixed.
         epoch: fixed.
@@ -115,6 +115,9 @@ class ContextPackage:
         self.agent_id = agent_id
         self.trace_id = str(uuid.uuid4()) if trace_id is None else trace_id
         self.parents: Final = tuple(parents)
+        for parent in self.parents:
+            if not isinstance(parent, Parent):
+                raise ValidationError(f"parents {shown(parent)} is {type(parent).__name__}, not a Parent")
         if len(self.parents) > _MOST_PARENTS:
             raise ValidationError(f"parents are {len(self.parents)} packages, over {_MOST_PARENTS}")
         self.hops: Final = hops
@@ -193,9 +196,17 @@ class ContextPackage:
         return blocks
 
     def __setattr__(self, name: str, value: object) -> None:
-        if name in ("agent_id", "trace_id"):
-            check_id(name, value)
-        super().__setattr__(name, value)
+        if name not in ("agent_id", "trace_id"):
+            super().__setattr__(name, value)
+            return
+        check_id(name, value)
+        if "_first_version" not in vars(self):
+            super().__setattr__(name, value)
+        elif value != getattr(self, name):
+            with self._blocks.settled():
+                self._blocks.check_open()
+                super().__setattr__(name, value)
+                self._first_version += 1
 
     def __getstate__(self) -> dict[str, Any]:
         with self._blocks.settled():
@@ -235,12 +246,12 @@ class ContextPackage:
 
     @property
     def version(self) -> int:
-        """Raised by every change of the blocks."""
+        """Raised by every change."""
         return self._first_version + self._blocks.revision
 
     @property
     def operation_id(self) -> str:
-        """Id of the last change: two packages of one id are the same, and a replay is known by it."""
+        """Id of the last change, by which a replay is known."""
         with self._blocks.settled():
             version = self.version
             if self._operation[0] != version:
@@ -253,6 +264,14 @@ class ContextPackage:
         with self._blocks.settled():
             version, sender = self._sender
             return sender if version == self.version else None
+
+    def keep_version(self, version: int) -> None:
+        """Say that what was changed since is no newer than what came as that version; it is another operation."""
+        with self._blocks.settled():
+            if self.version != version:
+                self._first_version += version - self.version
+                self._operation = (version, uuid.uuid4().hex)
+                self._sender = (version, None)
 
     @property
     def author(self) -> str:
@@ -525,7 +544,7 @@ def check_session_id(session_id: object) -> None:
 
 def _check_ids(header: Mapping[str, Any], limits: Limits) -> None:
     """Hold the ids of a header to limits that are stricter than the defaults; what is no str is refused elsewhere."""
-    for name in ("session_id", "agent_id", "trace_id", "operation_id"):
+    for name in ("session_id", "agent_id", "trace_id", "operation_id", "sender", "counter"):
         value = header.get(name)
         size = len(value.encode(errors="replace")) if isinstance(value, str) else 0
         if size > limits.id_bytes:

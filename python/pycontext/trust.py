@@ -25,7 +25,7 @@ Trust = Literal["peer", "self"]
 OnSystem = Literal["refuse", "demote", "drop"]
 Data = Mapping[str, Any] | str | bytes | ContextPackage
 
-# So much is left for the changes to come: a number that could rise no further would be a way to freeze a session.
+# Of a peer: so much is left for the changes to come. A number that could rise no further would freeze a session.
 _LARGEST: Final = 2**31
 
 
@@ -67,8 +67,8 @@ class Admission:
             if not isinstance(value, str) or value not in valid:
                 raise ValidationError(f"{name} {shown(value)} is not one of {', '.join(valid)}")
 
-    def admit(self, data: Data, counter: TokenCounter) -> ContextPackage:
-        """Make a package of what came; its tokens are counted again.
+    def admit(self, data: Data, counter: TokenCounter) -> tuple[ContextPackage, str]:
+        """Return a package of what came, its tokens counted again, and the id of the operation that came.
 
         Args:
             data: what `to_dict`, `to_json` or `to_bytes` returned, or a package.
@@ -86,9 +86,13 @@ class Admission:
             package, signer = self._unsealed(data, self.keys, counter)
         if self.session_id is not None and package.session_id != self.session_id:
             raise ValidationError(f"session_id {shown(package.session_id)} is not {shown(self.session_id)}")
+        # Asked before: what follows are changes.
+        operation_id = package.operation_id
+        if self.trust == "self":
+            return package, operation_id
         for name in ("version", "epoch"):
             check_tokens(name, getattr(package, name), most=_LARGEST)
-        return package if self.trust == "self" else self._of_peer(package, signer)
+        return self._of_peer(package, signer), operation_id
 
     def _read(self, data: Data, counter: TokenCounter) -> ContextPackage:
         if isinstance(data, ContextPackage):
@@ -118,10 +122,9 @@ class Admission:
         return opened.package, opened.key_id
 
     def _of_peer(self, package: ContextPackage, signer: str | None) -> ContextPackage:
-        # Asked before: to mark the blocks is a change.
         version, operation_id = package.version, package.operation_id
         blocks = package.blocks
-        self._demote(package.session_id, blocks)
+        is_changed = self._demote(package.session_id, blocks)
         blocks.set_origin((signer or "peer") if self.origin is None else self.origin)
         return ContextPackage.over(
             blocks,
@@ -129,17 +132,19 @@ class Admission:
             package.agent_id,
             version,
             trace_id=package.trace_id,
-            operation_id=operation_id,
+            # What was changed here is not what the sender has under that id.
+            operation_id=None if is_changed else operation_id,
             parents=package.parents,
             # What nobody signed is not believed: at least this one handoff there was.
             hops=1 if signer is None else package.hops,
             epoch=package.epoch,
         )
 
-    def _demote(self, session_id: str, blocks: BlockSet) -> None:
+    def _demote(self, session_id: str, blocks: BlockSet) -> bool:
+        """Do what the terms say with SYSTEM blocks; whether there were any."""
         rows = [row for row, kind in enumerate(blocks.kinds()) if kind is ContextType.SYSTEM]
         if not rows:
-            return
+            return False
         if self.on_system == "refuse":
             raise PrivilegeError(
                 f"blocks[{rows[0]}] {shown(blocks[rows[0]].id)} is SYSTEM and comes from a peer; "
@@ -148,12 +153,13 @@ class Admission:
         _LOG.warning("session %s: %d SYSTEM blocks of a peer: %s", session_id, len(rows), self.on_system)
         if self.on_system == "drop":
             blocks.remove_rows(rows)
-            return
+            return True
         for row in rows:
             block = blocks[row]
             block.type = ContextType.KNOWLEDGE
             # They say how a provider is to be sent the message of a system.
             block.metadata = {k: v for k, v in block.metadata.items() if not k.startswith(PROVIDER_PREFIXES)}
+        return True
 
 
 class Replays:
