@@ -10,11 +10,14 @@ from benches.comparison.article import as_dict
 from benches.data import missing
 from benches.frame import Row, compare, race
 from benches.recorded import SOURCE, recorded
-from pycontext import ContextManager, ContextPackage, handoff
+from pycontext import ContextManager, ContextPackage, handoff, wire
 
 BLOCKS = 500
 BUDGET = 8_000
 ROUNDS = 101
+
+
+KEY = wire.HmacKey("bench", bytes(range(32)))
 
 
 def run() -> tuple[list[Row], list[str]]:
@@ -27,7 +30,7 @@ def run() -> tuple[list[Row], list[str]]:
     def ours(budget: int | None) -> str:
         made = handoff(package, to="technical_agent", budget=budget)
         manager = ContextManager(max_tokens=1_000_000)
-        return manager.import_session(made.package.to_bytes(compress="zstd"))
+        return manager.import_session(wire.seal(made.package, sign=KEY), keys=wire.KeyRing([KEY]))
 
     def article(_number: int) -> object:
         return json.loads(json.dumps(as_dict(package.session_id, package.agent_id, blocks)))

@@ -127,7 +127,8 @@ def transfer(package: ContextPackage, *, to: str) -> ContextPackage:
     """Let a session go on under another owner of the same trust domain; nothing is withheld.
 
     The new package has the same session, one version and one epoch more, and the old one as its parent. The old one is
-    fenced off: every change of it raises `FencedError`, and what it exports is refused wherever the new one is known.
+    fenced off: every change of it raises `FencedError`, in copies too, and what it exports is refused wherever the new
+    epoch is known.
 
     Args:
         package: of the owner so far.

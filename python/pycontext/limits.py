@@ -15,7 +15,7 @@ _OF_BLOCKS: Final = ("id_bytes", "block_bytes", "metadata_bytes", "metadata_keys
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How large what comes from outside may be; what is larger is refused before it is read.
+    """How large what comes from outside may be; bytes and text that are larger are refused before they are decoded.
 
     Attributes:
         package_bytes: of a package before it is compressed, and of JSON.

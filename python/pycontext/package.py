@@ -351,7 +351,7 @@ class ContextPackage:
             strict: True refuses keys that are not known, False keeps them for `to_dict`.
             counter: what counts tokens; None for the one that the dict names.
             counts: "believe" takes the token counts of the dict if its counter is the same, "recount" none.
-            limits: of its blocks.
+            limits: of its blocks and the ids of its header.
 
         Raises:
             ValidationError: a key is missing, not known (strict), or its value is outside its limits.
