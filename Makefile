@@ -76,8 +76,9 @@ need:
 	$(PIP) $(TEST_TOOLS)
 	@touch $@
 
+# Without the constraints, which name the one that the benchmarks use.
 .cache/protobuf-%/done: | .venv/build
-	$(PIP) --no-deps --upgrade --target $(@D) protobuf==$*
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --upgrade --target $(@D) protobuf==$*
 	@touch $@
 
 .venv/fuzz: .venv/test
