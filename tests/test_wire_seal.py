@@ -420,7 +420,7 @@ def test_no_few_bytes_of_an_envelope_can_be_written_over(at, piece, signed):
     ("options", "match"),
     [
         ({}, "sign and encrypt are both None"),
-        ({"package": b"PCX1", "sign": SHARED}, "package b'PCX1' is bytes, not ContextPackage"),
+        ({"package": b"PCX1", "sign": SHARED}, "package b'PCX1' is bytes, not a ContextPackage"),
         ({"sign": b"s" * 32}, "sign is bytes, not HmacKey or Ed25519Signer"),
         ({"sign": SIGNER.verifier}, "sign is Ed25519Verifier, not HmacKey"),
         ({"sign": BOX}, "sign is EncryptionKey, not HmacKey"),

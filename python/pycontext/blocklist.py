@@ -23,13 +23,12 @@ class BlockList(MutableSequence[ContextBlock]):
     next used.
     """
 
-    __slots__ = ("__weakref__", "_columns", "_counter", "_fence", "_held", "_revision", "lock")
+    __slots__ = ("__weakref__", "_columns", "_counter", "_held", "_revision", "lock")
 
     def __init__(self, blocks: Iterable[ContextBlock] = (), *, counter: str | TokenCounter = DEFAULT_ENCODING) -> None:
         self._counter: TokenCounter = as_counter(counter)
         self._columns = self._empty()
         self._revision = 0
-        self._fence: str | None = None
         self._held = Held()
         self.lock = RLock()
         self.extend(blocks)
@@ -43,12 +42,11 @@ class BlockList(MutableSequence[ContextBlock]):
         """Let nothing change any more: whoever tries gets a `FencedError` with that message."""
         with self.settled():
             self._columns.fence(reason)
-            self._fence = reason
 
     @property
     def is_fenced(self) -> bool:
         """Whether nothing changes here any more."""
-        return self._fence is not None
+        return self._columns.fenced() is not None
 
     def check_open(self) -> None:
         """Raise `FencedError` if the set was fenced off."""
@@ -181,7 +179,7 @@ class BlockList(MutableSequence[ContextBlock]):
             type(self),
             list(self),
             counter.name if isinstance(counter, EncodingCounter) else counter,
-            self._fence,
+            self._columns.fenced(),
         )
 
     def __repr__(self) -> str:

@@ -211,12 +211,10 @@ class BlockSet(BlockList):
         with self.settled():
             return dict(self._columns.calls())
 
-    def kinds(self) -> list[ContextType]:
-        """Return the types of all blocks."""
+    def is_mixed(self) -> bool:
+        """Return whether the blocks came from more than one: each origin is one, and one's own another."""
         with self.settled():
-            numbers = self._columns.kinds()
-        members = list(ContextType)
-        return [members[number] for number in numbers]
+            return self._columns.is_mixed()
 
     def snapshot(self) -> BlockSet:
         """Return a set of its own with the same blocks, which are copied when one of the two is first changed."""

@@ -16,7 +16,7 @@ from pycontext.blockset import BlockSet
 from pycontext.budget import LARGEST_BUDGET, Budget
 from pycontext.errors import PluginError, ValidationError, shown
 from pycontext.messages.fields import encode
-from pycontext.package import ContextPackage, Parent
+from pycontext.package import ContextPackage, Parent, check_package
 
 if TYPE_CHECKING:
     from pycontext.policy import Policy
@@ -277,21 +277,22 @@ class _Redactor:
         """Return the text without what must not travel; where that hides behind escapes of JSON, without those."""
         if self.function is None:
             return text
-        changed = self._call(text)
-        shown = _unescaped(changed)
-        cleaned = changed if shown == changed else self._call(shown)
-        return changed if cleaned == shown else cleaned
+        changed = _called(self.function, text)
+        read = _unescaped(changed)
+        cleaned = changed if read == changed else _called(self.function, read)
+        return changed if cleaned == read else cleaned
 
-    def _call(self, text: str) -> str:
-        if self.function is None:
-            return text
-        try:
-            changed = self.function(text)
-        except Exception as error:
-            raise PluginError(f"redact {_name(self.function)} raised {type(error).__name__}") from error
-        if not isinstance(changed, str):
-            raise PluginError(f"redact {_name(self.function)} returned {type(changed).__name__}, not str")
-        return changed
+
+def _called(function: Callable[[str], str], text: str) -> str:
+    """What a plug-in makes of a text."""
+    name = getattr(function, "__name__", type(function).__name__)
+    try:
+        changed = function(text)
+    except Exception as error:
+        raise PluginError(f"redact {name} raised {type(error).__name__}") from error
+    if not isinstance(changed, str):
+        raise PluginError(f"redact {name} returned {type(changed).__name__}, not str")
+    return changed
 
 
 @dataclass(slots=True)
@@ -369,7 +370,9 @@ class _Draft:
 
     def _touches(self, block: ContextBlock) -> bool:
         """Whether something of a block is redacted that travels as it is."""
-        texts = [block.content, block.id, *block.references]
+        if any(self.names[id] != id for id in (block.id, *block.references)):
+            return True
+        texts = [block.content]
         for key, value in block.metadata.items():
             if key in self.keys or key.startswith(PROVIDER_PREFIXES):
                 texts += [key, value]
@@ -387,11 +390,12 @@ class _Draft:
         return kept
 
     def _metadata(self, block: ContextBlock, *, is_flat: bool) -> dict[str, str]:
-        return {
-            self.redact(key): self.units[value] if key == _UNIT else self.redact(value)
-            for key, value in block.metadata.items()
-            if key in self.keys or (not is_flat and key.startswith(PROVIDER_PREFIXES))
-        }
+        fields = block.metadata.items()
+        if not is_flat:
+            # Nothing in it is redacted, or it would be flat.
+            return {key: value for key, value in fields if key in self.keys or key.startswith(PROVIDER_PREFIXES)}
+        redact, units = self.redact, self.units
+        return {redact(k): units[v] if k == _UNIT else redact(v) for k, v in fields if k in self.keys}
 
 
 def _unescaped(text: str) -> str:
@@ -425,16 +429,14 @@ def _opaque(value: Any) -> int:
 
 def _cut_references(blocks: BlockSet) -> None:
     """Leave out references to what does not travel: the ids say something of it."""
-    references = [fields[7] for fields in blocks.to_fields()]
-    ids = {fields[0] for fields in blocks.to_fields()}
-    for row, named in enumerate(references):
+    ids, rows = set(blocks.ids()), blocks.to_fields()
+    for row, (*_, named, _) in enumerate(rows):
         if not ids.issuperset(named):
             blocks[row].references = [id for id in named if id in ids]
 
 
 def _check_receiver(package: ContextPackage, to: str) -> None:
-    if not isinstance(package, ContextPackage):
-        raise ValidationError(f"package {shown(package)} is {type(package).__name__}, not a ContextPackage")
+    check_package("package", package)
     check_id("to", to)
     if to == package.agent_id:
         raise ValidationError(f"to {shown(to)} is the agent that has session {shown(package.session_id)} already")
@@ -460,7 +462,3 @@ def _names(what: str, names: Collection[str]) -> frozenset[str]:
         if not isinstance(name, str):
             raise ValidationError(f"{what} {shown(name)} is {type(name).__name__}, not str")
     return frozenset(found)
-
-
-def _name(function: object) -> str:
-    return getattr(function, "__name__", type(function).__name__)

@@ -51,8 +51,7 @@ class Parent:
     def __post_init__(self) -> None:
         check_session_id(self.session_id)
         check_tokens("parent version", self.version, least=1, most=_MOST)
-        if not isinstance(self.content_hash, str) or not _HASH.fullmatch(self.content_hash):
-            raise ValidationError(f"parent content_hash {shown(self.content_hash)} is not 64 hexadecimal digits")
+        check_hash("parent content_hash", self.content_hash)
 
 
 class ContextPackage:
@@ -530,6 +529,18 @@ class ContextPackage:
 
     def __repr__(self) -> str:
         return f"<ContextPackage {self.session_id}: {len(self._blocks)} blocks>"
+
+
+def check_hash(name: str, value: object) -> None:
+    """Raise `ValidationError` unless a value is a content hash."""
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise ValidationError(f"{name} {shown(value)} is not 64 hexadecimal digits")
+
+
+def check_package(name: str, value: object) -> None:
+    """Raise `ValidationError` unless a value is a package."""
+    if not isinstance(value, ContextPackage):
+        raise ValidationError(f"{name} {shown(value)} is {type(value).__name__}, not a ContextPackage")
 
 
 def check_session_id(session_id: object) -> None:

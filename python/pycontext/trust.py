@@ -98,7 +98,7 @@ class Admission:
         if isinstance(data, ContextPackage):
             data = data.to_bytes(limits=self.limits)
         if isinstance(data, bytes | bytearray | memoryview):
-            return ContextPackage.from_bytes(bytes(data), counter=counter, counts="recount", limits=self.limits)
+            return ContextPackage.from_bytes(data, counter=counter, counts="recount", limits=self.limits)
         if isinstance(data, str):
             return ContextPackage.from_json(
                 data, strict=self.strict, counter=counter, counts="recount", limits=self.limits
@@ -110,7 +110,7 @@ class Admission:
         if not isinstance(data, bytes | bytearray | memoryview):
             raise SignatureError(f"data is {type(data).__name__}, not the bytes of a sealed package")
         opened = unseal(
-            bytes(data),
+            data,
             keys,
             audience=self.audience,
             session_id=self.session_id,
@@ -126,23 +126,20 @@ class Admission:
         blocks = package.blocks
         is_changed = self._demote(package.session_id, blocks)
         blocks.set_origin((signer or "peer") if self.origin is None else self.origin)
-        return ContextPackage.over(
+        return package.with_blocks(
             blocks,
-            package.session_id,
-            package.agent_id,
-            version,
-            trace_id=package.trace_id,
+            version=version,
             # What was changed here is not what the sender has under that id.
             operation_id=None if is_changed else operation_id,
-            parents=package.parents,
             # What nobody signed is not believed: at least this one handoff there was.
             hops=1 if signer is None else package.hops,
-            epoch=package.epoch,
+            sender=None,
+            unknown_fields=b"",
         )
 
     def _demote(self, session_id: str, blocks: BlockSet) -> bool:
         """Do what the terms say with SYSTEM blocks; whether there were any."""
-        rows = [row for row, kind in enumerate(blocks.kinds()) if kind is ContextType.SYSTEM]
+        rows = [row for row, number in enumerate(blocks.types.tolist()) if number == ContextType.SYSTEM.value]
         if not rows:
             return False
         if self.on_system == "refuse":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,11 +16,10 @@ from pycontext.budget import check_tokens
 from pycontext.counter import TokenCounter
 from pycontext.errors import ConflictError, ValidationError, shown
 from pycontext.limits import DEFAULT, Limits
-from pycontext.package import ContextPackage, Counts, Parent
+from pycontext.package import ContextPackage, Counts, Parent, check_hash, check_package
 
 __all__ = ["Conflict", "Delta", "Diff", "Merge", "apply", "delta", "diff", "merge"]
 
-_HASH: Final = re.compile("[0-9a-f]{64}")
 # What a merge takes from either side.
 _HEADER: Final = ("agent_id", "trace_id", "unknown_fields")
 
@@ -67,11 +65,9 @@ class Delta:
     runs: tuple[tuple[int | None, int], ...]
 
     def __post_init__(self) -> None:
-        _check_package("package", self.package)
+        check_package("package", self.package)
         for name in ("base_hash", "content_hash"):
-            value = getattr(self, name)
-            if not isinstance(value, str) or not _HASH.fullmatch(value):
-                raise ValidationError(f"{name} {shown(value)} is not 64 hexadecimal digits")
+            check_hash(name, getattr(self, name))
         if not isinstance(self.runs, tuple):
             raise ValidationError(f"runs {shown(self.runs)} is {type(self.runs).__name__}, not a tuple")
         for i, run in enumerate(self.runs):
@@ -292,7 +288,7 @@ class _State:
     """A package as it is now, which no other thread changes, with what its blocks are compared by."""
 
     def __init__(self, name: str, package: ContextPackage) -> None:
-        _check_package(name, package)
+        check_package(name, package)
         self.name: Final = name
         with package.blocks.settled():
             self.package: Final = package.with_blocks(package.blocks.snapshot())
@@ -313,11 +309,6 @@ class _State:
     def content(self) -> str:
         """The content hash."""
         return self.blocks.content_hash
-
-
-def _check_package(name: str, package: object) -> None:
-    if not isinstance(package, ContextPackage):
-        raise ValidationError(f"{name} {shown(package)} is {type(package).__name__}, not a ContextPackage")
 
 
 def _check_alike(first: _State, *others: _State) -> None:

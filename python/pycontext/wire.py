@@ -16,7 +16,7 @@ from pycontext.counter import TokenCounter
 from pycontext.errors import SignatureError, ValidationError, shown
 from pycontext.keys import TAG_BYTES, Ed25519Signer, Ed25519Verifier, EncryptionKey, HmacKey, KeyRing
 from pycontext.limits import DEFAULT, Limits
-from pycontext.package import ContextPackage, Counts
+from pycontext.package import ContextPackage, Counts, check_package
 
 __all__ = ["Ed25519Signer", "Ed25519Verifier", "EncryptionKey", "HmacKey", "KeyRing", "Unsealed", "seal", "unseal"]
 
@@ -84,8 +84,7 @@ def seal(
             `limits` let anybody read again.
         SignatureError: the key is another agent's, or has encrypted as many messages as it may.
     """
-    if not isinstance(package, ContextPackage):
-        raise ValidationError(f"package {shown(package)} is {type(package).__name__}, not ContextPackage")
+    check_package("package", package)
     _check_keys(sign, encrypt)
     if audience is not None:
         check_id("audience", audience)
@@ -105,8 +104,7 @@ def seal(
         if sign is not None:
             sign.check_agent(claims.agent_id)
         if zstd and encrypt is not None:
-            # The last field of a block is its origin.
-            zstd = len({fields[-1] for fields in package.blocks.to_fields()}) <= 1
+            zstd = not package.blocks.is_mixed()
         message = package.to_protobuf(limits=limits)
     small = _core.compress(message) if zstd else None
     body = message if small is None else small

@@ -285,9 +285,15 @@ impl Columns {
         self.lock(py).fence = Some(reason);
     }
 
-    /// The numbers of the types.
-    fn kinds(&self, py: Python<'_>) -> Vec<u8> {
-        self.table(py).kinds().iter().map(|kind| *kind as u8).collect()
+    /// What a change is answered with, None where changes are let in.
+    fn fenced(&self, py: Python<'_>) -> Option<String> {
+        self.lock(py).fence.clone()
+    }
+
+    /// Whether the blocks came from more than one: each origin is one, and one's own another.
+    fn is_mixed(&self, py: Python<'_>) -> bool {
+        let table = self.table(py);
+        (1..table.len()).any(|row| table.origin(row) != table.origin(0))
     }
 
     /// Rows that make calls, with the name of each tool and the arguments.
