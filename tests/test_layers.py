@@ -69,6 +69,53 @@ MAY_IMPORT = {
     "shadow": {"selection"},
     "session": {"errors", "originals", "package", "selection", "shadow"},
     "trust": {"block", "blockset", "budget", "counter", "errors", "limits", "package", "wire"},
+    "store.key": {"_core", "errors", "package"},
+    "store.version": set(),
+    "store.request": set(),
+    "store.hint": set(),
+    "store.rules": {"store.request"},
+    "store.log": {"store.hint", "store.key", "store.request"},
+    "store.advice": set(),
+    "store.breaker": {"errors"},
+    "store.change": {"_core", "blockset", "counter", "errors", "limits", "package"},
+    "store.codec": {"_core", "claims", "errors", "keys", "limits", "store.key", "wire"},
+    "store.replica": {
+        "counter", "errors", "package", "store.change", "store.codec", "store.key", "store.request",
+        "store.version",
+    },
+    "store.operations": {
+        "_core", "block", "blockset", "budget", "counter", "errors", "package", "store.change", "store.codec",
+        "store.hint", "store.key", "store.replica", "store.request", "store.version",
+    },
+    "store.base": {"block", "errors", "package", "store.hint", "store.operations", "store.request", "store.version"},
+    "store.memory": {"store.hint", "store.key", "store.request", "store.rules"},
+    "store.threaded": {"store.hint", "store.key", "store.log", "store.request"},
+    "store.sqlite": {"errors", "store.hint", "store.key", "store.request", "store.rules"},
+    "store.redis_address": {"errors"},
+    "store.redis_fault": {"errors"},
+    "store.redis_script": {"errors", "store.hint", "store.key", "store.request"},
+    "store.redis": {
+        "errors", "store.advice", "store.breaker", "store.hint", "store.key", "store.redis_address",
+        "store.redis_fault", "store.redis_script", "store.request",
+    },
+    "store.redis_async": {
+        "errors", "store.advice", "store.breaker", "store.hint", "store.key", "store.redis", "store.redis_address",
+        "store.redis_fault", "store.redis_script", "store.request",
+    },
+    "store.sync_store": {
+        "block", "errors", "package", "store.base", "store.hint", "store.key", "store.log", "store.operations",
+        "store.request", "store.version",
+    },
+    "store.async_store": {
+        "block", "errors", "package", "store.base", "store.hint", "store.key", "store.log", "store.operations",
+        "store.request", "store.version",
+    },
+    "store.url": {
+        "counter", "errors", "keys", "limits", "store.async_store", "store.base", "store.codec", "store.log",
+        "store.memory", "store.operations", "store.redis", "store.redis_async", "store.sqlite", "store.sync_store",
+        "store.threaded",
+    },
+    "store.distributed": {"block", "errors", "package", "store.base", "store.url", "store.version"},
     "manager": {
         "block", "blockset", "budget", "counter", "errors", "formatter", "limits", "package", "policy", "scorer",
         "selection", "session", "shadow", "trust", "wire",
@@ -97,7 +144,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 
 # Names and nothing else.
-FACADES = {"", "messages", "cli", "__main__"}
+FACADES = {"", "messages", "store", "cli", "__main__"}
 
 
 def name_of(path):
@@ -199,6 +246,7 @@ CORE_MAY_USE = {
     "wire/block": {"columns", "error", "kind", "limits", "row", "slice", "texts", "wire"},
     "wire/package": {"columns", "draft", "error", "limits", "slice", "wire"},
     "wire/delta": {"error", "limits", "wire"},
+    "wire/change": {"error", "limits", "wire"},
     "lib": set(),
 }  # fmt: skip
 

@@ -173,8 +173,12 @@ def restore(fields: tuple[Any, ...], counter: str | None = None) -> ContextBlock
         counter: name of the counter of the set that the fields come from: a count in a set is worth as much as one of
             its counter, whoever gave it. None where somebody gave it just now.
     """
-    # By the names of the slots: what is new has no count to take back.
-    block: Any = _NEW(ContextBlock)
+    return renew(_NEW(ContextBlock), fields, counter)
+
+
+def renew(block: Any, fields: tuple[Any, ...], counter: str | None = None) -> ContextBlock:
+    """Give a block the fields that `restore` takes, in the place of its own."""
+    # By the names of the slots: no count is to be taken back.
     (
         block.id,
         block._raw_content,  # noqa: SLF001

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from pycontext import _core
 from pycontext.arrays import column, integers, numbers, reals
-from pycontext.block import ContextBlock, ContextType, now_ms, restore
+from pycontext.block import ContextBlock, ContextType, now_ms, renew, restore
 from pycontext.blocklist import BlockList
 from pycontext.budget import LARGEST_BUDGET, Budget, available_of
 from pycontext.counter import DEFAULT_ENCODING, EncodingCounter, TokenCounter, as_counter, count_with
@@ -113,13 +113,24 @@ class BlockSet(BlockList):
         are_believed = believes(counts)
         header, rows = _core.decode(raw, limits, is_envelope)
         named = header["counter"]
-        blocks = cls(counter=(named or DEFAULT_ENCODING) if counter is None else counter)
-        if not are_believed or named != blocks.counter.name:
+        counts_with = as_counter((named or DEFAULT_ENCODING) if counter is None else counter)
+        return header, cls.of_rows(rows, counts_with, is_believed=are_believed and named == counts_with.name)
+
+    @classmethod
+    def of_rows(cls, rows: _core.Rows, counter: TokenCounter, *, is_believed: bool) -> Self:
+        """Make a set of rows that were decoded, whose token counts are believed or counted again.
+
+        Raises:
+            ValidationError: an id comes twice.
+            PluginError: the counter raised or returned what it must not.
+        """
+        blocks = cls(counter=counter)
+        if not is_believed:
             rows.distrust()
-        plugged = not isinstance(blocks.counter, EncodingCounter)
-        blocks._columns.load(rows, count_with(blocks.counter, rows.uncounted()) if plugged else None)
+        plugged = not isinstance(counter, EncodingCounter)
+        blocks._columns.load(rows, count_with(counter, rows.uncounted()) if plugged else None)
         blocks._revision += bool(len(blocks))
-        return header, blocks
+        return blocks
 
     @classmethod
     def gathered(cls, sets: Sequence[BlockSet], runs: list[tuple[int, int, int]]) -> Self:
@@ -173,14 +184,16 @@ class BlockSet(BlockList):
         return self.encoded({**header, **numbers, **rest}, self.metrics(LARGEST_BUDGET), limits, zstd_of(compress))
 
     def encoded(
-        self, header: Mapping[str, Any], metrics: ContextMetrics, limits: Limits, compress: bool | None
+        self, header: Mapping[str, Any], metrics: ContextMetrics | None, limits: Limits, compress: bool | None
     ) -> bytes:
         """Return the blocks as a package, in an envelope unless `compress` is None."""
-        shares = list(metrics.type_distribution.items())
-        tokens = min(metrics.total_tokens, 2**32 - 1)
+        measured: tuple[int, float, list[tuple[str, float]]] = (0, 0.0, [])
+        if metrics is not None:
+            shares = list(metrics.type_distribution.items())
+            measured = min(metrics.total_tokens, 2**32 - 1), metrics.context_saturation, shares
         with self.settled():
             columns = self._columns.snapshot()
-        return _core.encode(columns, header, (tokens, metrics.context_saturation, shares), limits, compress)
+        return _core.encode(columns, header, measured, limits, compress)
 
     @property
     def content_hash(self) -> str:
@@ -220,6 +233,29 @@ class BlockSet(BlockList):
         """Return a set of its own with the same blocks, which are copied when one of the two is first changed."""
         with self.settled():
             return self._over(self._columns)
+
+    def join(self, other: BlockSet) -> None:
+        """Append copies of all blocks of another set that counts alike, all or none; makes no `ContextBlock`.
+
+        Raises:
+            ValidationError: an id is taken.
+        """
+        columns = other.snapshot()._columns  # noqa: SLF001  # a set of this very class
+        with self.settled():
+            self._columns.join(columns)
+            self._revision += bool(len(other))
+
+    def become(self, other: BlockSet) -> None:
+        """Have the blocks of another set that counts alike in the place of all; blocks that are held follow their ids.
+
+        What is held of a block that is not among them is let go.
+        """
+        columns = other.snapshot()._columns  # noqa: SLF001  # a set of this very class
+        with self.settled():
+            self._columns.become_like(columns)
+            for row, block in self._held.follow(self._columns.find):
+                renew(block, self._columns.get(row), self._counter.name)
+            self._revision += 1
 
     def set_origin(self, origin: str | None) -> None:
         """Say of all blocks whom they came from, as an importer does; what only their sender understands is forgotten.

@@ -49,12 +49,16 @@ class UnknownBlockError(ContextError, KeyError, ValueError):
     __str__ = Exception.__str__
 
 
+class SessionGoneError(UnknownSessionError):
+    """The session was in the store and is not any more: it expired, was evicted or deleted, and perhaps begun anew."""
+
+
 class ConflictError(ContextError):
-    """The session here is not older than the one that was to replace it.
+    """The session is not at the version that the writer thought, or not older than what was to replace it.
 
     Attributes:
-        expected: the version that had to be exceeded.
-        actual: the version that came.
+        expected: the version that the writer thought of, or that had to be exceeded.
+        actual: the version that there is, or that came.
     """
 
     def __init__(self, message: str, expected: int, actual: int) -> None:
@@ -83,6 +87,68 @@ class SignatureError(ContextError, ValueError):
 
 class PluginError(ContextError):
     """A counter, scorer or formatter raised or returned what it must not; the cause is chained."""
+
+
+class StoreError(ContextError):
+    """A store did not do what was asked."""
+
+
+class StoreUnavailableError(StoreError, ConnectionError):
+    """The store does not answer, or says that it cannot now; whether a write was done is not known."""
+
+
+class StoreTimeoutError(StoreUnavailableError, TimeoutError):
+    """The store did not answer in time; whether a write was done is not known."""
+
+
+class StoreBusyError(StoreUnavailableError):
+    """Others held the store for too long; nothing was written."""
+
+
+class StoreDeniedError(StoreError, PermissionError):
+    """The store refuses this user or this program; nothing was written."""
+
+
+class StoreFullError(StoreError):
+    """The store has no room; nothing was written."""
+
+
+class StoreCorruptError(StoreError):
+    """What is in the store was not written by us, or is damaged; nothing was written."""
+
+
+class CorruptPayloadError(StoreCorruptError):
+    """The bytes of a stored session are damaged.
+
+    Attributes:
+        key: of the session in the store.
+        field: "snapshot" or "change".
+        version: that these bytes make.
+    """
+
+    def __init__(self, message: str, key: str, field: str, version: int) -> None:
+        super().__init__(message)
+        self.key: Final = key
+        self.field: Final = field
+        self.version: Final = version
+
+
+class UnsupportedFormatError(StoreError):
+    """A later release wrote this; nothing was written."""
+
+
+class VersionGoneError(StoreError, LookupError):
+    """The store does not keep that version any more.
+
+    Attributes:
+        version: that was asked for.
+        oldest: that can be had.
+    """
+
+    def __init__(self, message: str, version: int, oldest: int) -> None:
+        super().__init__(message)
+        self.version: Final = version
+        self.oldest: Final = oldest
 
 
 def shown(value: object, width: int = 40) -> str:

@@ -61,6 +61,13 @@ class Held:
         self._blocks = {row: block for row, block in enumerate(blocks) if id(block) in live}
         self._refused = {row: said[id(block)] for row, block in self._blocks.items() if id(block) in said}
 
+    def follow(self, find: Callable[[str], int | None]) -> list[tuple[int, ContextBlock]]:
+        """Follow blocks by their ids to rows that took the place of all, and return those that are there."""
+        found = [(find(block.id), block) for block in self._blocks.values()]
+        self._refused = {}
+        self._blocks = {row: block for row, block in found if row is not None}
+        return list(self._blocks.items())
+
     def refused(self) -> dict[int, int]:
         """Return the rows of the blocks whose values were refused, by the identity of the block."""
         return {id(self._blocks[row]): row for row in self._refused}

@@ -268,9 +268,14 @@ class ContextPackage:
         """Say that what was changed since is no newer than what came as that version; it is another operation."""
         with self._blocks.settled():
             if self.version != version:
-                self._first_version += version - self.version
-                self._operation = (version, uuid.uuid4().hex)
-                self._sender = (version, None)
+                self.stand_at(version, uuid.uuid4().hex)
+
+    def stand_at(self, version: int, operation_id: str, sender: str | None = None) -> None:
+        """Say that what it is now is that version, made by that operation, and handed over by that agent."""
+        with self._blocks.settled():
+            self._first_version += version - self.version
+            self._operation = (version, operation_id)
+            self._sender = (version, sender)
 
     @property
     def author(self) -> str:
@@ -485,15 +490,7 @@ class ContextPackage:
         with self._blocks.settled():
             # It may have risen past what the wire can say.
             check_tokens("version", self.version, least=1, most=_MOST)
-            header = {
-                **self._header(),
-                "session_id": self.session_id,
-                "agent_id": self.agent_id,
-                "parents": [(p.session_id, p.version, bytes.fromhex(p.content_hash)) for p in self.parents],
-                "sender": self.sender or "",
-                "unknown": self._unknown_bytes,
-            }
-            return self._blocks.encoded(header, self.metrics, limits, compress)
+            return self._blocks.encoded(self.to_header(), self.metrics, limits, compress)
 
     @classmethod
     def _decoded(
@@ -501,20 +498,18 @@ class ContextPackage:
     ) -> Self:
         header, blocks = BlockSet.decoded(data, counter, counts, limits, is_envelope=is_envelope)
         _check_ids(header, limits)
-        return cls.over(
-            blocks,
-            header["session_id"],
-            header["agent_id"],
-            # proto3 writes no zeros: what nobody wrote is none.
-            header["version"] or 1,
-            trace_id=header["trace_id"] or None,
-            operation_id=header["operation_id"] or None,
-            parents=[Parent(session, version, hashed.hex()) for session, version, hashed in header["parents"]],
-            hops=header["hops"],
-            epoch=header["epoch"],
-            sender=header["sender"] or None,
-            unknown_fields=header["unknown"],
-        )
+        return cls.over(blocks, **header_of(header))
+
+    def to_header(self) -> dict[str, Any]:
+        """Return all but the blocks, as the core writes it."""
+        return {
+            **self._header(),
+            "session_id": self.session_id,
+            "agent_id": self.agent_id,
+            "parents": [(p.session_id, p.version, bytes.fromhex(p.content_hash)) for p in self.parents],
+            "sender": self.sender or "",
+            "unknown": self._unknown_bytes,
+        }
 
     def _header(self) -> dict[str, Any]:
         """What JSON and protobuf write alike."""
@@ -551,6 +546,23 @@ def check_session_id(session_id: object) -> None:
             f"session_id {shown(session_id)} is not made of letters, digits and _ . @ : + = ~ -, "
             "or starts with one of the marks but _"
         )
+
+
+def header_of(header: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the core has read besides the blocks, as `ContextPackage.over` takes it."""
+    return {
+        "session_id": header["session_id"],
+        "agent_id": header["agent_id"],
+        # proto3 writes no zeros: what nobody wrote is none.
+        "version": header["version"] or 1,
+        "trace_id": header["trace_id"] or None,
+        "operation_id": header["operation_id"] or None,
+        "parents": [Parent(session, version, hashed.hex()) for session, version, hashed in header["parents"]],
+        "hops": header["hops"],
+        "epoch": header["epoch"],
+        "sender": header["sender"] or None,
+        "unknown_fields": header["unknown"],
+    }
 
 
 def _check_ids(header: Mapping[str, Any], limits: Limits) -> None:

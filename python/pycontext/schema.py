@@ -64,6 +64,11 @@ SCHEMA: Final = {
         "from": ("uint32", 1),
         "count": ("uint32", 2),
     },
+    "ContextChange": {
+        "package": ("ContextPackage", 1),
+        "kind": ("uint32", 2),
+        "removed": ("repeated string", 3),
+    },
     "ContextMetrics": {
         "total_tokens": ("uint32", 1),
         "context_saturation": ("float", 2),

@@ -113,7 +113,7 @@ def seal(
         if len(body) + TAG_BYTES > limits.package_bytes:
             raise ValidationError(f"package is {len(body) + TAG_BYTES} bytes encrypted, over {limits.package_bytes}")
         nonce, body = encrypt.encrypt(
-            body, lambda nonce: _associated(done, len(message), replace(claims, nonce=nonce).to_bytes())
+            body, lambda nonce: associated(done, len(message), replace(claims, nonce=nonce).to_bytes())
         )
         claims = replace(claims, nonce=nonce)
     unsigned = _core.write_envelope(done, len(message), body, claims.to_bytes())
@@ -232,8 +232,8 @@ class _Envelope:
     def decrypted(self, claims: Claims, keys: KeyRing) -> bytes:
         if not self.encrypted:
             return self.body
-        associated = _associated((self.zstd, self.encrypted, self.signed), self.uncompressed, self.said)
-        return keys.decrypting(claims.encryption_key_id).decrypt(claims.nonce, self.body, associated)
+        protected = associated((self.zstd, self.encrypted, self.signed), self.uncompressed, self.said)
+        return keys.decrypting(claims.encryption_key_id).decrypt(claims.nonce, self.body, protected)
 
     def decompressed(self, body: bytes) -> bytes:
         if self.zstd:
@@ -279,7 +279,7 @@ def _claims_of(package: ContextPackage) -> Claims:
     return Claims(session_id=package.session_id, operation_id=package.operation_id, agent_id=package.author)
 
 
-def _associated(done: _Done, uncompressed: int, claims: bytes) -> bytes:
+def associated(done: _Done, uncompressed: int, claims: bytes) -> bytes:
     """What is encrypted belongs to all that stands around it: the header without the size of the body, and the claims.
 
     That is more than namespace, session and operation, and has every size in it, so that nothing can be read two ways.

@@ -25,7 +25,7 @@ use crate::field::{self, backed};
 use crate::rows::Rows;
 use crate::selection::Selection;
 use crate::state::State;
-use crate::table::{Table, fields, is_same};
+use crate::table::{Table, copied, fields, is_same};
 use crate::text::Text;
 
 /// Blocks from which it pays to let other threads run.
@@ -267,6 +267,21 @@ impl Columns {
         };
         let table = read.map_err(|(row, fault)| raise(py, &fault.at(Some(row), None)))?;
         let before = std::mem::replace(&mut *self.open(py)?, State::of(Arc::new(table)));
+        // Freed without the lock: that may run anybody's code.
+        drop(before);
+        Ok(())
+    }
+
+    /// Append copies of all blocks of another set that counts alike, all or none.
+    fn join(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        let table = other.table(py);
+        self.add(py, (0..table.len()).map(|row| copied(&table, row)))
+    }
+
+    /// Have the blocks that another set has, in the place of all.
+    fn become_like(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
+        let state = State::of(other.table(py));
+        let before = std::mem::replace(&mut *self.open(py)?, state);
         // Freed without the lock: that may run anybody's code.
         drop(before);
         Ok(())

@@ -2,13 +2,12 @@
 
 use pycontext_core::draft::Draft;
 use pycontext_core::error::Fault;
-use pycontext_core::row::{Extra, Rare, Row};
 use pyo3::prelude::*;
 
 use crate::columns::Columns;
 use crate::error::refuse;
 use crate::rows::Rows;
-use crate::table::Table;
+use crate::table::copied;
 use crate::text::Text;
 
 /// Which set, its first row, how many.
@@ -34,21 +33,4 @@ pub fn gather(py: Python<'_>, sets: Vec<Py<Columns>>, runs: Vec<Run>) -> PyResul
         (start..start + count).for_each(|row| rows.push(copied(table, row), true));
     }
     Ok(Rows::of(rows))
-}
-
-/// A row as it is; the provider's fields are read again by whoever asks.
-fn copied(table: &Table, row: usize) -> Row<Text> {
-    Row {
-        id: table.ids()[row].clone(),
-        content: table.contents()[row].clone(),
-        kind: table.kinds()[row],
-        score: table.scores()[row],
-        timestamp: table.timestamps()[row],
-        tokens: table.tokens()[row],
-        metadata: table.metadata(row).clone(),
-        rare: table.rare(row).and_then(|rare| {
-            Rare::unread(rare.references.clone(), rare.unit.clone(), rare.provider.is_some())
-        }),
-        extra: table.extra(row).map(|extra| Box::new(Extra::clone(extra))),
-    }
 }

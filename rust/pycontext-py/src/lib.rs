@@ -60,8 +60,8 @@ mod _core {
     use super::selection::Selection;
     #[pymodule_export]
     use super::wire::{
-        check_sizes, close_envelope, compress, decode, decode_delta, decompress, encode,
-        encode_delta, open_envelope, write_envelope,
+        check_sizes, close_envelope, compress, decode, decode_change, decode_delta, decompress,
+        encode, encode_change, encode_delta, envelop, open_envelope, write_envelope,
     };
 
     #[pymodule_export]

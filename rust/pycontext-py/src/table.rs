@@ -1,6 +1,7 @@
 //! Rows as Python sees them.
 
 use pycontext_core::columns::Columns;
+use pycontext_core::row::{Extra, Rare, Row};
 use pycontext_core::texts::Texts;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
@@ -57,4 +58,21 @@ pub fn is_same(table: &Table, row: usize, fields: &Fields) -> bool {
         && table.references(row).eq(references)
         && table.metadata(row).iter().eq(metadata)
         && table.origin(row) == fields.origin.as_ref()
+}
+
+/// A row as it is; the provider's fields are read again by whoever asks.
+pub fn copied(table: &Table, row: usize) -> Row<Text> {
+    Row {
+        id: table.ids()[row].clone(),
+        content: table.contents()[row].clone(),
+        kind: table.kinds()[row],
+        score: table.scores()[row],
+        timestamp: table.timestamps()[row],
+        tokens: table.tokens()[row],
+        metadata: table.metadata(row).clone(),
+        rare: table.rare(row).and_then(|rare| {
+            Rare::unread(rare.references.clone(), rare.unit.clone(), rare.provider.is_some())
+        }),
+        extra: table.extra(row).map(|extra| Box::new(Extra::clone(extra))),
+    }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use pycontext_core::error::Fault;
 use pycontext_core::limits;
 use pycontext_core::wire::envelope::{self, Envelope, Flags};
-use pycontext_core::wire::{delta, package};
+use pycontext_core::wire::{change, delta, package};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -147,12 +147,7 @@ pub fn encode<'py>(
             let sealed = py.detach(|| {
                 let mut body = vec![0; encoder.len()];
                 encoder.write(&mut body);
-                let small = envelope::compress(&body)?;
-                let flags = Flags { zstd: small.is_some(), ..Flags::default() };
-                let sent = small.as_deref().unwrap_or(&body);
-                let mut out = envelope::unsigned(flags, body.len(), sent, &[])?;
-                envelope::close(&mut out, &[]);
-                Ok(out)
+                envelope::around(&body, true)
             });
             sealed.map(|bytes| PyBytes::new(py, &bytes)).map_err(refused)
         }
@@ -245,6 +240,13 @@ pub fn close_envelope<'py>(
     PyBytes::new(py, &out)
 }
 
+/// A body in an envelope that is neither encrypted nor signed.
+#[pyfunction]
+pub fn envelop(py: Python<'_>, body: PyBackedBytes, zstd: bool) -> PyResult<Bound<'_, PyBytes>> {
+    let closed = py.detach(|| envelope::around(&body, zstd));
+    closed.map(|bytes| PyBytes::new(py, &bytes)).map_err(|fault| refuse(py, fault))
+}
+
 /// The body smaller, None where that is not worth it.
 #[pyfunction]
 pub fn compress(py: Python<'_>, body: PyBackedBytes) -> PyResult<Option<Bound<'_, PyBytes>>> {
@@ -295,4 +297,34 @@ pub fn decode_delta<'py>(py: Python<'py>, data: &[u8], limits: Limits) -> PyResu
     let package = PyBytes::new(py, &data[place]);
     let runs = delta.runs.into_iter().map(|run| (run.start, run.count)).collect();
     Ok((package, delta.base_hash, delta.content_hash, runs))
+}
+
+/// A change as a message around that of a package.
+#[pyfunction]
+pub fn encode_change<'py>(
+    py: Python<'py>,
+    package: &[u8],
+    kind: u32,
+    removed: Vec<String>,
+) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &change::Change { kind, removed }.encode(package))
+}
+
+/// The kind, the ids that go, and header and blocks of the package of a change.
+#[pyfunction]
+pub fn decode_change(
+    py: Python<'_>,
+    data: PyBackedBytes,
+    limits: Limits,
+) -> PyResult<(u32, Vec<String>, Header, Rows)> {
+    let limits = limits.core();
+    let decoded = py.detach(|| {
+        let of_change = |fault: Fault| fault.at(None, None);
+        limits.package_bytes(data.len()).map_err(of_change)?;
+        let (change, place) =
+            change::Change::decode(&data, &limits).map_err(|fault| of_change(*fault))?;
+        Ok((change, package::decode(data, place, &limits)?))
+    });
+    let (change, package) = decoded.map_err(|error| raise(py, &error))?;
+    Ok((change.kind, change.removed, Header::of(package.header), Rows::of(package.blocks)))
 }

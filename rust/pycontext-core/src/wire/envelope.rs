@@ -14,7 +14,10 @@
 //! A signature is over header, body and claims as they are here. CRC-32 finds every single flipped bit.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::Range;
+
+use zstd::bulk::Compressor;
 
 use crate::error::Fault;
 use crate::limits::Limits;
@@ -23,6 +26,17 @@ const MAGIC: &[u8; 4] = b"PCX1";
 const FORMAT: u8 = 1;
 const HEADER: usize = 16;
 const CHECKSUM: usize = 4;
+
+/// Shorter bodies become hardly smaller, and small ones are written at every append.
+const WORTH_IT: usize = 256;
+
+/// The fastest one but for those that give up half of what is gained.
+const LEVEL: i32 = 1;
+
+thread_local! {
+    /// To make one takes longer than to compress a message with it.
+    static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// A body may not be larger than so many times what it was compressed to: a few bytes cannot ask for a lot of memory.
 const MOST_RATIO: usize = 1_000;
@@ -172,6 +186,18 @@ pub fn close(unsigned: &mut Vec<u8>, signature: &[u8]) {
     unsigned.extend_from_slice(&checksum.to_le_bytes());
 }
 
+/// A body in an envelope that is neither encrypted nor signed, compressed where that is wanted and worth it.
+///
+/// # Errors
+/// The body is larger than its length can say, or the compressor has no memory.
+pub fn around(body: &[u8], zstd: bool) -> Result<Vec<u8>, Fault> {
+    let small = if zstd { compress(body)? } else { None };
+    let flags = Flags { zstd: small.is_some(), ..Flags::default() };
+    let mut out = unsigned(flags, body.len(), small.as_deref().unwrap_or(body), &[])?;
+    close(&mut out, &[]);
+    Ok(out)
+}
+
 fn header(
     flags: Flags,
     uncompressed: usize,
@@ -198,7 +224,17 @@ fn header(
 /// # Errors
 /// The compressor has no memory.
 pub fn compress(body: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
-    let small = zstd::bulk::compress(body, zstd::DEFAULT_COMPRESSION_LEVEL)
+    if body.len() < WORTH_IT {
+        return Ok(None);
+    }
+    let compressed = COMPRESSOR.with_borrow_mut(|known| {
+        let compressor = match known {
+            Some(compressor) => compressor,
+            None => known.insert(Compressor::new(LEVEL)?),
+        };
+        compressor.compress(body)
+    });
+    let small = compressed
         .map_err(|error| Fault::new("body", "", format!("cannot be compressed: {error}")))?;
     let is_worth_it = small.len() < body.len() && body.len() <= small.len() * MOST_RATIO;
     Ok(is_worth_it.then_some(small))

@@ -3,6 +3,7 @@
 //! Both are written from columns and read into rows, with nothing in between.
 
 mod block;
+pub mod change;
 pub mod delta;
 pub mod envelope;
 mod metadata;

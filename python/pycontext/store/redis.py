@@ -1,0 +1,199 @@
+"""Sessions in Redis: one server, one behind sentinels, or a cluster."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from threading import Lock
+from typing import Any, Final
+
+try:
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.cluster import ClusterNode, RedisCluster
+    from redis.exceptions import NoScriptError, RedisError
+    from redis.retry import Retry
+    from redis.sentinel import Sentinel
+except ImportError as cause:
+    raise ImportError("stores in Redis need redis-py: pip install 'pycontext-layer[redis]'") from cause
+
+from pycontext.errors import StoreUnavailableError
+from pycontext.store.advice import advice_of, questions
+from pycontext.store.breaker import Breaker, Patience
+from pycontext.store.hint import MOST_HINTS, Hint
+from pycontext.store.key import PREFIX, Key, quoted
+from pycontext.store.redis_address import Address
+from pycontext.store.redis_fault import fault_of
+from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of
+from pycontext.store.request import Reply, Request
+
+__all__ = ["HINTS_MS", "RedisLog"]
+
+_LOG: Final = logging.getLogger("pycontext.store")
+
+HINTS_MS: Final = 7 * 86_400_000
+"""An inbox that gets no hint for so long goes."""
+
+
+class RedisLog:
+    """A log in Redis; connections are made when they are needed.
+
+    Args:
+        url: of the server, the sentinels or the cluster.
+
+    Raises:
+        ValidationError: it is no address.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._address: Final = Address.of(url)
+        self._client: Final[Any] = _client(self._address)
+        self._breaker: Final = Breaker()
+        self._lock: Final = Lock()
+        self._is_greeted = False
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self._address.name
+
+    def call(self, key: Key, request: Request) -> Reply:
+        """Do a request."""
+        return reply_of(self._run(script_of(request), key.name, request), key, request)
+
+    def call_many(self, requests: list[tuple[Key, Request]]) -> list[Reply]:
+        """Do requests in their order, all sent at once."""
+        raw = self._patiently(lambda: self._pipelined(requests))
+        replies = []
+        for (key, request), found in zip(requests, raw, strict=True):
+            again = found
+            if isinstance(found, NoScriptError):
+                again = self._run(script_of(request), key.name, request)
+            elif isinstance(found, Exception):
+                raise fault_of(found, self.name)[0] from found
+            replies.append(reply_of(again, key, request))
+        return replies
+
+    def keys(self, namespace: str) -> Iterator[Key]:
+        """Return the sessions of a namespace."""
+        pattern = f"{PREFIX}:{{{quoted(namespace)}:*"
+        seen: set[bytes] = set()
+        names = self._patiently(lambda: list(self._client.scan_iter(match=pattern, count=1000)))
+        for name in names:
+            key = Key.named(name.decode(errors="replace"))
+            # A name may come twice while the table of the server grows.
+            if key is not None and name not in seen:
+                seen.add(name)
+                yield key
+
+    def notify(self, inbox: str, hint: Hint) -> None:
+        """Put a hint into an inbox."""
+        self._run(NOTIFY, inbox, (hint.session_id, hint.sender, hint.version, hint.epoch, MOST_HINTS, HINTS_MS))
+
+    def take(self, inbox: str, most: int, lease_ms: int) -> list[Hint]:
+        """Take hints from an inbox; those that are not settled come again after the lease."""
+        return hints_of(self._run(TAKE, inbox, (most, lease_ms)))
+
+    def settle(self, inbox: str, hint_id: str) -> None:
+        """Remove a hint."""
+        self._run(SETTLE, inbox, (hint_id,))
+
+    def ask(self, *command: Any) -> Any:
+        """Return what the server says to a command, for `doctor`."""
+        return self._patiently(lambda: self._client.execute_command(*command))
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._client.close()
+
+    def _run(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
+        return self._patiently(lambda: self._evaluated(script, name, arguments))
+
+    def _evaluated(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
+        try:
+            return self._client.execute_command("EVALSHA", script.sha, 1, name, *arguments)
+        except NoScriptError:
+            # The server was restarted, or forgot all scripts.
+            return self._client.execute_command("EVAL", script.text, 1, name, *arguments)
+
+    def _pipelined(self, requests: list[tuple[Key, Request]]) -> list[Any]:
+        with self._client.pipeline(transaction=False) as pipe:
+            for key, request in requests:
+                pipe.execute_command("EVALSHA", script_of(request).sha, 1, key.name, *request)
+            return list(pipe.execute(raise_on_error=False))
+
+    def _patiently(self, work: Callable[[], Any]) -> Any:
+        """Do work, again where that may help; every write has an operation id, so that none is done twice."""
+        self._breaker.check()
+        patience = Patience()
+        while True:
+            try:
+                if not self._is_greeted:
+                    self._greet()
+                result = work()
+            except (RedisError, OSError) as error:
+                fault, is_passing = fault_of(error, self.name)
+                wait = patience.wait() if is_passing else None
+                if wait is None:
+                    if isinstance(fault, StoreUnavailableError):
+                        self._breaker.failed(fault)
+                    raise fault from error
+                time.sleep(wait)
+            else:
+                self._breaker.worked()
+                return result
+
+    def _greet(self) -> None:
+        """Look once at how the server is set up, and warn of what may lose sessions."""
+        with self._lock:
+            if self._is_greeted:
+                return
+            self._client.ping()
+            said = {}
+            for question, command in questions():
+                try:
+                    said[question] = self._client.execute_command(*command)
+                except RedisError as error:
+                    # Many may not ask for it; then nobody can warn.
+                    _LOG.debug("%s: %s is not told: %s", self.name, question, error)
+            for finding in advice_of(said):
+                if finding.is_warning:
+                    _LOG.warning("%s: %s", self.name, finding.text)
+            self._is_greeted = True
+
+
+def _client(address: Address) -> Any:
+    once = Retry(NoBackoff(), 0)
+    options = dict(address.options)
+    if address.kind == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in address.nodes]
+        return _LazyCluster(lambda: RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 3), **options))
+    if address.kind == "sentinel":
+        login = {name: value for name, value in options.items() if name not in ("username", "password", "db")}
+        sentinel = Sentinel(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
+        return sentinel.master_for(address.service)
+    pool = redis.ConnectionPool.from_url(address.url, retry=once, **options)
+    # Bytes are what we write; an address may say otherwise for the rest of a program.
+    pool.connection_kwargs["decode_responses"] = False
+    return redis.Redis(connection_pool=pool)
+
+
+class _LazyCluster:
+    """A client of a cluster that is made, which asks the cluster for its slots, when it is first used."""
+
+    def __init__(self, make: Any) -> None:
+        self._make = make
+        self._client: Any = None
+        self._lock = Lock()
+
+    def __getattr__(self, name: str) -> Any:
+        with self._lock:
+            if self._client is None:
+                self._client = self._make()
+        return getattr(self._client, name)
+
+    def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            self._client.close()

@@ -1,0 +1,173 @@
+"""Sessions in Redis, for those who await."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+
+try:
+    import redis.asyncio as redis
+    from redis.asyncio.cluster import ClusterNode, RedisCluster
+    from redis.asyncio.retry import Retry
+    from redis.asyncio.sentinel import Sentinel
+    from redis.backoff import NoBackoff
+    from redis.exceptions import NoScriptError, RedisError
+except ImportError as cause:
+    raise ImportError("stores in Redis need redis-py: pip install 'pycontext-layer[redis]'") from cause
+
+from pycontext.errors import StoreUnavailableError
+from pycontext.store.advice import advice_of, questions
+from pycontext.store.breaker import Breaker, Patience
+from pycontext.store.hint import MOST_HINTS, Hint
+from pycontext.store.key import PREFIX, Key, quoted
+from pycontext.store.redis import HINTS_MS
+from pycontext.store.redis_address import Address
+from pycontext.store.redis_fault import fault_of
+from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of
+from pycontext.store.request import Reply, Request
+
+__all__ = ["AsyncRedisLog"]
+
+_LOG: Final = logging.getLogger("pycontext.store")
+
+
+class AsyncRedisLog:
+    """A log in Redis for one event loop; connections are made when they are needed.
+
+    A task that is cancelled in the middle of a call drops its connection: nobody reads the answer that was for it.
+
+    Args:
+        url: of the server, the sentinels or the cluster.
+
+    Raises:
+        ValidationError: it is no address.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._address: Final = Address.of(url)
+        self._client: Final[Any] = _client(self._address)
+        self._breaker: Final = Breaker()
+        self._is_greeted = False
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return self._address.name
+
+    async def call(self, key: Key, request: Request) -> Reply:
+        """Do a request."""
+        return reply_of(await self._run(script_of(request), key.name, request), key, request)
+
+    async def call_many(self, requests: list[tuple[Key, Request]]) -> list[Reply]:
+        """Do requests in their order, all sent at once."""
+        raw = await self._patiently(lambda: self._pipelined(requests))
+        replies = []
+        for (key, request), found in zip(requests, raw, strict=True):
+            again = found
+            if isinstance(found, NoScriptError):
+                again = await self._run(script_of(request), key.name, request)
+            elif isinstance(found, Exception):
+                raise fault_of(found, self.name)[0] from found
+            replies.append(reply_of(again, key, request))
+        return replies
+
+    async def keys(self, namespace: str) -> AsyncIterator[Key]:
+        """Return the sessions of a namespace."""
+        pattern = f"{PREFIX}:{{{quoted(namespace)}:*"
+
+        async def scan() -> list[bytes]:
+            return [name async for name in self._client.scan_iter(match=pattern, count=1000)]
+
+        # A name may come twice while the table of the server grows.
+        for name in dict.fromkeys(await self._patiently(scan)):
+            key = Key.named(name.decode(errors="replace"))
+            if key is not None:
+                yield key
+
+    async def notify(self, inbox: str, hint: Hint) -> None:
+        """Put a hint into an inbox."""
+        values = (hint.session_id, hint.sender, hint.version, hint.epoch, MOST_HINTS, HINTS_MS)
+        await self._run(NOTIFY, inbox, values)
+
+    async def take(self, inbox: str, most: int, lease_ms: int) -> list[Hint]:
+        """Take hints from an inbox; those that are not settled come again after the lease."""
+        return hints_of(await self._run(TAKE, inbox, (most, lease_ms)))
+
+    async def settle(self, inbox: str, hint_id: str) -> None:
+        """Remove a hint."""
+        await self._run(SETTLE, inbox, (hint_id,))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def _run(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
+        return await self._patiently(lambda: self._evaluated(script, name, arguments))
+
+    async def _evaluated(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
+        try:
+            return await self._client.execute_command("EVALSHA", script.sha, 1, name, *arguments)
+        except NoScriptError:
+            # The server was restarted, or forgot all scripts.
+            return await self._client.execute_command("EVAL", script.text, 1, name, *arguments)
+
+    async def _pipelined(self, requests: list[tuple[Key, Request]]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipe:
+            for key, request in requests:
+                pipe.execute_command("EVALSHA", script_of(request).sha, 1, key.name, *request)
+            return list(await pipe.execute(raise_on_error=False))
+
+    async def _patiently(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Do work, again where that may help; every write has an operation id, so that none is done twice."""
+        self._breaker.check()
+        patience = Patience()
+        while True:
+            try:
+                if not self._is_greeted:
+                    await self._greet()
+                result = await work()
+            except (RedisError, OSError) as error:
+                fault, is_passing = fault_of(error, self.name)
+                wait = patience.wait() if is_passing else None
+                if wait is None:
+                    if isinstance(fault, StoreUnavailableError):
+                        self._breaker.failed(fault)
+                    raise fault from error
+                await asyncio.sleep(wait)
+            else:
+                self._breaker.worked()
+                return result
+
+    async def _greet(self) -> None:
+        """Look once at how the server is set up, and warn of what may lose sessions."""
+        await self._client.ping()
+        # Before the questions, so that no other task asks them too.
+        self._is_greeted = True
+        said = {}
+        for question, command in questions():
+            try:
+                said[question] = await self._client.execute_command(*command)
+            except RedisError as error:
+                # Many may not ask for it; then nobody can warn.
+                _LOG.debug("%s: %s is not told: %s", self.name, question, error)
+        for finding in advice_of(said):
+            if finding.is_warning:
+                _LOG.warning("%s: %s", self.name, finding.text)
+
+
+def _client(address: Address) -> Any:
+    once = Retry(NoBackoff(), 0)
+    options = dict(address.options)
+    if address.kind == "cluster":
+        nodes = [ClusterNode(host, port) for host, port in address.nodes]
+        return RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 3), **options)
+    if address.kind == "sentinel":
+        login = {name: value for name, value in options.items() if name not in ("username", "password", "db")}
+        sentinel = Sentinel(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
+        return sentinel.master_for(address.service)
+    pool = redis.ConnectionPool.from_url(address.url, retry=once, **options)
+    # Bytes are what we write; an address may say otherwise for the rest of a program.
+    pool.connection_kwargs["decode_responses"] = False
+    return redis.Redis(connection_pool=pool)

@@ -1,0 +1,85 @@
+"""What a Redis server or the way to it says, in our words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from redis import exceptions
+
+from pycontext.errors import (
+    StoreBusyError,
+    StoreCorruptError,
+    StoreDeniedError,
+    StoreError,
+    StoreFullError,
+    StoreTimeoutError,
+    StoreUnavailableError,
+)
+
+__all__ = ["fault_of"]
+
+# By the first word of what the server says, where redis-py has no class for it: the error, whether to try again, and
+# what it means.
+_WORDS: Final[dict[str, tuple[type[StoreError], bool, str]]] = {
+    "BUSY": (StoreBusyError, True, "the server runs somebody's script"),
+    "MISCONF": (StoreUnavailableError, False, "the server cannot persist, and refuses writes"),
+    "NOREPLICAS": (StoreUnavailableError, False, "the server has too few replicas, and refuses writes"),
+    "MASTERDOWN": (StoreUnavailableError, True, "the server is a replica that has lost its master"),
+    "WRONGTYPE": (StoreCorruptError, False, "something else is at a key of ours"),
+    "OOM": (StoreFullError, False, "the server has no memory left"),
+    "MOVED": (StoreUnavailableError, False, "the server is one of a cluster: use redis+cluster://"),
+    "ASK": (StoreUnavailableError, False, "the server is one of a cluster: use redis+cluster://"),
+    "CROSSSLOT": (StoreUnavailableError, False, "the server is one of a cluster: use redis+cluster://"),
+    "CLUSTERDOWN": (StoreUnavailableError, True, "the cluster does not serve all slots"),
+    "TRYAGAIN": (StoreUnavailableError, True, "a slot of the cluster is on the move"),
+    "NOAUTH": (StoreDeniedError, False, "the server wants a password"),
+    "WRONGPASS": (StoreDeniedError, False, "the server knows no such user and password"),
+    "NOPERM": (StoreDeniedError, False, "the user may not do this"),
+    "READONLY": (StoreUnavailableError, True, "the server is a replica"),
+}
+
+# The same where redis-py has a class, which comes without the first word; the first one that fits.
+_CLASSES: Final[tuple[tuple[str, tuple[type[StoreError], bool, str]], ...]] = (
+    ("AuthenticationWrongNumberOfArgsError", _WORDS["NOAUTH"]),
+    ("AuthenticationError", _WORDS["WRONGPASS"]),
+    ("AuthorizationError", _WORDS["NOPERM"]),
+    ("NoPermissionError", _WORDS["NOPERM"]),
+    ("MaxClientsError", (StoreDeniedError, False, "the server has too many clients")),
+    ("BusyLoadingError", (StoreUnavailableError, True, "the server is loading its data")),
+    ("OutOfMemoryError", _WORDS["OOM"]),
+    ("ReadOnlyError", _WORDS["READONLY"]),
+    ("TryAgainError", _WORDS["TRYAGAIN"]),
+    ("ClusterDownError", _WORDS["CLUSTERDOWN"]),
+    ("MasterDownError", _WORDS["MASTERDOWN"]),
+    ("MovedError", _WORDS["MOVED"]),
+    ("AskError", _WORDS["ASK"]),
+    ("TimeoutError", (StoreTimeoutError, True, "the server did not answer in time")),
+    ("ConnectionError", (StoreUnavailableError, True, "the server cannot be reached")),
+    ("RedisClusterException", (StoreUnavailableError, True, "the cluster cannot be reached")),
+)
+
+
+def fault_of(error: Exception, name: str) -> tuple[StoreError, bool]:
+    """Return the error of ours for one of redis-py, and whether it is worth trying again.
+
+    Args:
+        error: of redis-py, or of the system.
+        name: of the store, without a password.
+    """
+    said = " ".join(str(error).split())
+    word = said.partition(" ")[0].rstrip(":")
+    kind, is_passing, meaning = StoreError, False, "the server refuses"
+    if isinstance(error, exceptions.ResponseError) and word in _WORDS:
+        kind, is_passing, meaning = _WORDS[word]
+    else:
+        for class_name, found in _CLASSES:
+            known = getattr(exceptions, class_name, None)
+            if known is not None and isinstance(error, known):
+                kind, is_passing, meaning = found
+                break
+        else:
+            if isinstance(error, TimeoutError):
+                kind, is_passing, meaning = StoreTimeoutError, True, "the server did not answer in time"
+            elif isinstance(error, OSError):
+                kind, is_passing, meaning = StoreUnavailableError, True, "the server cannot be reached"
+    return kind(f"{name}: {meaning} ({said[:200]})"), is_passing

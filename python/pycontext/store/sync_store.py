@@ -1,0 +1,189 @@
+"""Stores for those who wait."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+from pycontext.block import ContextBlock
+from pycontext.errors import ContextError, StoreError
+from pycontext.package import ContextPackage
+from pycontext.store.base import Recover
+from pycontext.store.hint import Hint
+from pycontext.store.key import inbox_name
+from pycontext.store.log import Log
+from pycontext.store.operations import Batch, Operations, Refresh, Steps, hint_of, milliseconds
+from pycontext.store.request import Listed
+from pycontext.store.version import Version
+
+__all__ = ["Store"]
+
+_T = TypeVar("_T")
+
+
+class Store:
+    """A `ContextStore` over a log.
+
+    Args:
+        log: keeps the bytes.
+        operations: what is asked of it.
+    """
+
+    def __init__(self, log: Log, operations: Operations) -> None:
+        self._log: Final = log
+        self._do: Final = operations
+        self._is_closed = False
+
+    def save(self, package: ContextPackage, *, expect: int | None = None, operation_id: str | None = None) -> Version:
+        """Write a package as a whole; as `ContextStore` says."""
+        return self._run(self._do.save(package, expect, operation_id))
+
+    def load(self, session_id: str, *, at_version: int | None = None, recover: Recover = "none") -> ContextPackage:
+        """Return a session as it is now."""
+        return self._run(self._do.load(session_id, at_version, recover))
+
+    def refresh(self, session_id: str) -> Refresh:
+        """Return what is new in a session."""
+        return self._run(self._do.refresh(session_id))
+
+    def append(
+        self,
+        session_id: str,
+        blocks: Iterable[ContextBlock],
+        *,
+        expect: int | None = None,
+        epoch: int | None = None,
+        operation_id: str | None = None,
+    ) -> Version:
+        """Append blocks to a session."""
+        return self._run(self._do.append(session_id, blocks, expect, epoch, operation_id))
+
+    def append_many(self, items: Iterable[tuple[str, Iterable[ContextBlock]]]) -> list[Version | ContextError]:
+        """Append blocks to many sessions in one go."""
+        return self._run_batch(self._do.append_many(items))
+
+    def update_block(
+        self,
+        session_id: str,
+        block: ContextBlock,
+        *,
+        expect: int | None = None,
+        epoch: int | None = None,
+        operation_id: str | None = None,
+    ) -> Version:
+        """Put a block in the place of the one of its id."""
+        return self._run(self._do.update_block(session_id, block, expect, epoch, operation_id))
+
+    def remove_blocks(
+        self,
+        session_id: str,
+        block_ids: Iterable[str],
+        *,
+        expect: int | None = None,
+        epoch: int | None = None,
+        operation_id: str | None = None,
+    ) -> Version:
+        """Remove blocks."""
+        return self._run(self._do.remove_blocks(session_id, block_ids, expect, epoch, operation_id))
+
+    def transfer(
+        self,
+        session_id: str,
+        to: str,
+        *,
+        expect: int | None = None,
+        epoch: int | None = None,
+        operation_id: str | None = None,
+    ) -> Version:
+        """Let a session go on under another agent, and tell it."""
+        version, hint = self._run(self._do.transfer(session_id, to, expect, epoch, operation_id))
+        try:
+            self._log.notify(inbox_name(self._do.namespace, to), hint)
+        except StoreError as error:
+            # The session is the truth, and it has gone on.
+            self._do.warn_of_hint(hint, to, error)
+        return version
+
+    def delete(self, session_id: str, *, epoch: int | None = None) -> bool:
+        """Remove a session, and return whether there was one."""
+        return self._run(self._do.delete(session_id, epoch))
+
+    def purge(self, session_id: str, block_id: str | None = None) -> Version | None:
+        """Remove a block, or the whole session, from everything that the store keeps."""
+        return self._run(self._do.purge(session_id, block_id))
+
+    def compact(self, session_id: str) -> Version:
+        """Put a snapshot in the place of the changes of a session."""
+        return self._run(self._do.compact(session_id))
+
+    def inquire(self, session_id: str) -> Listed:
+        """Return how a session stands, without reading it."""
+        return self._run(self._do.inquire(session_id))
+
+    def sessions(self) -> Iterator[str]:
+        """Return the ids of the sessions of the namespace, in any order."""
+        self._check()
+        for key in self._log.keys(self._do.namespace):
+            yield key.session_id
+
+    def notify(self, package: ContextPackage) -> None:
+        """Tell the agent of a package that it is there."""
+        self._check()
+        self._log.notify(inbox_name(self._do.namespace, package.agent_id), hint_of(package))
+
+    def inbox(self, agent_id: str, *, most: int = 16, lease_seconds: float = 60.0) -> list[Hint]:
+        """Return hints of sessions that wait for an agent."""
+        self._check()
+        lease_ms = milliseconds("lease_seconds", lease_seconds)
+        return self._log.take(inbox_name(self._do.namespace, agent_id), most, lease_ms)
+
+    def settle(self, agent_id: str, hint: Hint) -> None:
+        """Say that a hint was dealt with."""
+        self._check()
+        self._log.settle(inbox_name(self._do.namespace, agent_id), hint.id)
+
+    def close(self) -> None:
+        """Let go of connections and files."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._log.close()
+
+    def __enter__(self) -> Self:
+        self._check()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Store {self._log.name} of namespace {self._do.namespace}>"
+
+    def _run(self, steps: Steps[_T]) -> _T:
+        self._check()
+        try:
+            key, request = next(steps)
+            while True:
+                try:
+                    reply = self._log.call(key, request)
+                except BaseException as error:  # noqa: BLE001  # the steps say what becomes of it
+                    key, request = steps.throw(error)
+                else:
+                    key, request = steps.send(reply)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # what the steps return
+
+    def _run_batch(self, steps: Batch[_T]) -> _T:
+        self._check()
+        requests = next(steps)
+        try:
+            steps.send(self._log.call_many(requests))
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]  # what the steps return
+        raise ContextError("a batch asks more than once")
+
+    def _check(self) -> None:
+        if self._is_closed:
+            raise StoreError(f"{self!r} is closed")
