@@ -16,6 +16,7 @@ from pycontext.counter import DEFAULT_ENCODING, TokenCounter, as_counter
 from pycontext.errors import (
     BudgetExceededError,
     ConflictError,
+    FencedError,
     PluginError,
     UnknownBlockError,
     UnknownSessionError,
@@ -25,10 +26,12 @@ from pycontext.errors import (
 from pycontext.formatter import Formatter, Render
 from pycontext.limits import DEFAULT as DEFAULT_LIMITS
 from pycontext.limits import Limits
-from pycontext.package import ContextPackage
+from pycontext.mirror import Mirror
+from pycontext.package import ContextPackage, check_session_id
 from pycontext.policy import Policy, check_fraction
 from pycontext.session import Session, Sessions
 from pycontext.shadow import ShadowReport
+from pycontext.store.base import ContextStore
 from pycontext.trust import Admission, Data, OnSystem, Replays, Trust
 from pycontext.wire import KeyRing
 
@@ -62,6 +65,10 @@ class ContextManager:
             it. "keep" leaves that to the next prune.
         shadow: True to look before leaping: the manager chooses as ever, but removes nothing and refuses no block;
             `shadow_report` and the log of `pycontext.manager` say what it would have done.
+        store: a `ContextStore`, or the address of one, in which the sessions live: what is added, pruned and removed
+            here is written there at once, and a session that is not here is looked for there. Several managers may
+            share sessions; whoever writes reads what the others have written, and `refresh` does without writing. What
+            is changed in `package.blocks` by hand is written before the next change that the manager makes.
 
     Raises:
         ValidationError: an argument is outside its limits.
@@ -76,6 +83,7 @@ class ContextManager:
         policy: Policy | str | None = None,
         duplicates: Literal["keep", "drop"] = "keep",
         shadow: bool = False,
+        store: ContextStore | str | None = None,
     ) -> None:
         check_tokens("max_tokens", max_tokens, least=1)
         if not isinstance(duplicates, str) or duplicates not in ("keep", "drop"):
@@ -89,6 +97,7 @@ class ContextManager:
         self.policy: Final = Policy.of(policy)
         self.duplicates: Final = duplicates
         self.shadow: Final = shadow
+        self._mirror: Final = None if store is None else Mirror(store, self.counter)
         self._sessions: dict[str, Session] = {}
         self._replays: Final = Replays()
         # Guards which sessions there are; each session has a lock of its own for its blocks. Whoever holds both took
@@ -114,20 +123,82 @@ class ContextManager:
             str(uuid.uuid4()) if session_id is None else session_id, agent_id, counter=self.counter
         )
         package.calculate_metrics(self.max_tokens)
+        taken = f"session_id {shown(package.session_id)} is the id of a session"
+        if package.session_id in self._sessions:
+            raise ValidationError(taken)
+        try:
+            session = Session(package) if self._mirror is None else self._mirror.begin(package)
+        except ConflictError as error:
+            raise ValidationError(taken) from error
         with self._lock:
-            if package.session_id in self._sessions:
-                raise ValidationError(f"session_id {shown(package.session_id)} is the id of a session")
-            self._sessions[package.session_id] = Session(package)
+            if self._sessions.setdefault(package.session_id, session) is not session:
+                raise ValidationError(taken)
         return package.session_id
 
-    def delete_session(self, session_id: str) -> None:
-        """Forget a session and everything it dropped.
+    def close_session(self, session_id: str) -> None:
+        """Forget a session here; in the store it stays.
 
         Raises:
             UnknownSessionError: there is no such session.
         """
         with self._held(session_id), self._lock:
             del self._sessions[session_id]
+
+    def refresh(self, session_id: str) -> ContextPackage:
+        """Return the package of a session as it is in the store; another one where it goes on in a later epoch.
+
+        What was changed here by hand is written first, unless the session goes on elsewhere.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+            ConflictError: what was changed here by hand does not go together with what others have written.
+        """
+        with self._held(session_id) as session:
+            if self._mirror is None:
+                return session.package
+            try:
+                self._mirror.flush(session)
+                self._mirror.read(session)
+            except FencedError:
+                found = self._mirror.find(session_id)
+                if found is None:
+                    raise
+                # What fell out of it can still be fetched.
+                found.originals = session.originals
+                with self._lock:
+                    self._sessions[session_id] = found
+                return found.package
+            return session.package
+
+    def transfer(self, session_id: str, to: str) -> None:
+        """Let a session go on under another agent, one epoch later; here nothing changes any more.
+
+        Its next owner finds it in the store; to go on with it in this manager, `refresh` it. Without a store, use
+        `pycontext.transfer`, which returns the package.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+            ConflictError: somebody else has written meanwhile.
+            FencedError: it goes on under another owner already.
+            ValidationError: `to` is no agent, or there is no store.
+        """
+        if self._mirror is None:
+            raise ValidationError("transfer needs a store: pycontext.transfer does without")
+        with self._held(session_id) as session:
+            self._mirror.flush(session)
+            self._mirror.transfer(session, to)
+
+    def delete_session(self, session_id: str) -> None:
+        """Forget a session and everything it dropped, in the store as well.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+        """
+        with self._held(session_id) as session:
+            if self._mirror is not None:
+                self._mirror.delete(session)
+            with self._lock:
+                del self._sessions[session_id]
 
     def add_context(
         self,
@@ -165,6 +236,8 @@ class ContextManager:
         """
         new_id = str(uuid.uuid4()) if block_id is None else block_id
         with self._held(session_id) as session, session.package.blocks.settled():
+            if self._mirror is not None:
+                self._mirror.flush(session)
             blocks = session.package.blocks
             revision = blocks.revision
             blocks.add(
@@ -177,16 +250,25 @@ class ContextManager:
                 token_count,
                 references,
             )
+            chosen = None
             try:
                 if blocks.total_cost("text") > self.max_tokens * _HIGH_MARK:
-                    self._make_room(session, new_id)
+                    chosen = self._room(session, new_id)
                 else:
                     session.looked_at = 0.0
+                if self._mirror is not None:
+                    names = self._mirror.append(session, revision)
+                    new_id = names.get(new_id, new_id)
             except BaseException:
-                blocks.undo_add(revision)
+                if blocks.revision != revision:
+                    blocks.undo_add(revision)
                 raise
+            if chosen is not None:
+                self._drop(session, chosen)
             if self.duplicates == "drop" and not self.shadow:
                 session.originals.put(blocks.dedup())
+                if self._mirror is not None:
+                    self._mirror.flush(session)
         return new_id
 
     def select(
@@ -263,7 +345,7 @@ class ContextManager:
                 if self.shadow:
                     held.note(selection)
                 else:
-                    held.keep(selection)
+                    self._drop(held, selection)
                 return selection
 
     def shadow_report(self, session_id: str) -> ShadowReport:
@@ -336,10 +418,31 @@ class ContextManager:
             block = self.get_block(session_id, block_id)
             blocks = session.package.blocks
             row = blocks.find(block_id)
-            if row is not None:
+            if self._mirror is not None:
+                self._mirror.flush(session)
+                self._mirror.remove(session, block_id)
+            elif row is not None:
                 del blocks[row]
             session.originals.forget(block_id)
         return block
+
+    def purge_block(self, session_id: str, block_id: str) -> None:
+        """Remove a block from everything: the session, what fell out of it, reports, and what the store keeps of it.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+        """
+        with self._held(session_id) as session:
+            if self._mirror is not None:
+                self._mirror.flush(session)
+                self._mirror.purge(session, block_id)
+            else:
+                row = session.package.blocks.find(block_id)
+                if row is not None:
+                    del session.package.blocks[row]
+            session.originals.forget(block_id)
+            # It may hold what the session was.
+            session.shadow = ShadowReport()
 
     def export_session(self, session_id: str) -> dict[str, Any]:
         """Return a session as JSON values, sharing nothing with it.
@@ -408,27 +511,56 @@ class ContextManager:
         came = package.epoch, package.version
         session = Session(package)
         if package.blocks.total_cost("text") > self.max_tokens:
-            self._cut(session, self.max_tokens)
+            chosen = self._choose(session, self.max_tokens)
+            if chosen is not None:
+                session.keep(chosen)
             package.keep_version(came[1])
         while True:
-            known = self._sessions.get(package.session_id)
+            known = self._find(package.session_id)
             # With the lock of the session that is here, nobody can add to it after its version was compared.
-            with nullcontext() if known is None else known.package.lock, self._lock:
+            with nullcontext() if known is None else known.package.lock:
                 if self._sessions.get(package.session_id) is not known:
                     continue
                 if known is not None:
                     _check_newer(came, package.agent_id, known.package, trust)
                 if trust == "peer":
                     self._replays.check(package.session_id, operation_id)
-                self._replays.note(package.session_id, operation_id)
-                self._sessions[package.session_id] = session
+                if self._mirror is not None:
+                    session = self._mirror.begin(package, known)
+                with self._lock:
+                    if self._sessions.get(package.session_id) is not known:
+                        continue
+                    self._install(session, operation_id)
                 return package.session_id
 
+    def _install(self, session: Session, operation_id: str) -> None:
+        """Have a session that was imported."""
+        self._replays.note(session.package.session_id, operation_id)
+        self._sessions[session.package.session_id] = session
+
     def _session(self, session_id: str) -> Session:
+        session = self._find(session_id)
+        if session is None:
+            raise UnknownSessionError(f"session {shown(session_id)} does not exist")
+        return session
+
+    def _find(self, session_id: str) -> Session | None:
+        """A session that is here or in the store, None where there is none."""
         try:
-            return self._sessions[session_id]
-        except (KeyError, TypeError):
-            raise UnknownSessionError(f"session {shown(session_id)} does not exist") from None
+            session = self._sessions.get(session_id)
+        except TypeError:
+            return None
+        if session is not None or self._mirror is None:
+            return session
+        try:
+            check_session_id(session_id)
+        except ValidationError:
+            return None
+        found = self._mirror.find(session_id)
+        if found is None:
+            return None
+        with self._lock:
+            return self._sessions.setdefault(session_id, found)
 
     @contextmanager
     def _held(self, session_id: str) -> Iterator[Session]:
@@ -444,17 +576,28 @@ class ContextManager:
         chosen = self.policy if policy is None else Policy.of(policy)
         return replace(chosen, threshold=max(chosen.threshold, self.relevance_threshold))
 
-    def _make_room(self, session: Session, new_id: str) -> None:
-        """Prune to the low mark; in shadow mode as often as a session that is pruned would be."""
+    def _room(self, session: Session, new_id: str) -> Selection | None:
+        """What to prune to the low mark; in shadow mode as often as a session that is pruned would be."""
         if self.shadow:
             total = session.package.blocks.total_cost("text")
             if total < session.looked_at + self.max_tokens * (_HIGH_MARK - _LOW_MARK):
-                return
+                return None
             session.looked_at = total
-        self._cut(session, max(int(self.max_tokens * _LOW_MARK), 1), pin=[new_id])
+        return self._choose(session, max(int(self.max_tokens * _LOW_MARK), 1), pin=[new_id])
 
-    def _cut(self, session: Session, target: int, pin: Sequence[str] = ()) -> None:
-        """Prune to `target` tokens; where the pins need more, leave half of what they leave to the others."""
+    def _drop(self, session: Session, selection: Selection) -> None:
+        """Remove what a selection dropped, here and in the store."""
+        if self._mirror is None:
+            session.keep(selection)
+            return
+        self._mirror.flush(session)
+        self._mirror.drop(session, selection)
+
+    def _choose(self, session: Session, target: int, pin: Sequence[str] = ()) -> Selection | None:
+        """Choose what fits `target` tokens; where the pins need more, leave half of what they leave to the others.
+
+        In shadow mode that is only noted.
+        """
         policy = self._with_threshold(None)
         blocks = session.package.blocks
         try:
@@ -467,11 +610,11 @@ class ContextManager:
             if not self.shadow:
                 raise
             session.note(error)
-            return
+            return None
         if self.shadow:
             session.note(selection)
-        else:
-            session.keep(selection)
+            return None
+        return selection
 
     def _everything(self, session_id: str, *, render: Render) -> Selection:
         """All blocks of a session in a rendering, whatever they need."""

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pycontext.block import ContextBlock
 from pycontext.errors import BudgetExceededError
 from pycontext.originals import Originals
 from pycontext.package import ContextPackage
 from pycontext.selection import Selection
 from pycontext.shadow import ShadowReport
+from pycontext.store.version import Version
 
 __all__ = ["Session", "Sessions"]
 
@@ -28,10 +30,24 @@ class Session:
     shadow: ShadowReport = field(default_factory=ShadowReport)
     looked_at: float = 0.0
     """Tokens of the session when it was last looked at in shadow mode, 0 once it has been below the mark again."""
+    stored: Version | None = None
+    """What the store has of it, None where there is no store."""
 
-    def keep(self, selection: Selection) -> None:
-        """Remove what a selection dropped, and remember it."""
-        self.originals.put(self.package.blocks.keep(selection))
+    @property
+    def is_changed(self) -> bool:
+        """Whether it was changed since it was what the store has."""
+        return self.stored is not None and self.package.version != self.stored
+
+    def stand_at(self, version: Version, sender: str | None = None) -> None:
+        """Say that it is what the store has at that version."""
+        self.package.stand_at(version, version.operation_id, sender)
+        self.stored = version
+
+    def keep(self, selection: Selection) -> list[ContextBlock]:
+        """Remove what a selection dropped, remember it, and return it."""
+        fallen = self.package.blocks.keep(selection)
+        self.originals.put(fallen)
+        return fallen
 
     def note(self, outcome: Selection | BudgetExceededError) -> None:
         """Report what would have been done."""
