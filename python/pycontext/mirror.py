@@ -202,10 +202,13 @@ class Mirror:
     def _merge(self, session: Session, cause: ConflictError) -> None:
         """Put together what was changed here by hand and what others have written."""
         package = session.package
-        try:
-            base = self._counted(self.store.load(package.session_id, at_version=session.stored))
-        except VersionGoneError:
-            raise cause from None
+        base = self.store.known(package.session_id)
+        if base is None or base.version != session.stored:
+            try:
+                base = self.store.load(package.session_id, at_version=session.stored)
+            except VersionGoneError:
+                raise cause from None
+        base = self._counted(base)
         theirs, version, _ = self._load(package.session_id)
         merged = merge(base, package, theirs)
         if merged.package is None:

@@ -49,6 +49,10 @@ class AsyncStore:
         """Return a session as it is now."""
         return await self._run(self._do.load(session_id, at_version, recover))
 
+    def known(self, session_id: str) -> ContextPackage | None:
+        """Return a session as this store last saw it, without asking."""
+        return self._do.known(session_id)
+
     async def refresh(self, session_id: str) -> Refresh:
         """Return what is new in a session."""
         return await self._run(self._do.refresh(session_id))

@@ -61,6 +61,10 @@ class ContextStore(Protocol):
         """
         ...
 
+    def known(self, session_id: str) -> ContextPackage | None:
+        """Return a session as this store last saw it, without asking; None where it did not, or has let go of it."""
+        ...
+
     def refresh(self, session_id: str) -> Refresh:
         """Return what is new in a session since this store last looked.
 
@@ -234,6 +238,10 @@ class AsyncContextStore(Protocol):
         self, session_id: str, *, at_version: int | None = None, recover: Recover = "none"
     ) -> ContextPackage:
         """As `ContextStore.load`."""
+        ...
+
+    def known(self, session_id: str) -> ContextPackage | None:
+        """As `ContextStore.known`."""
         ...
 
     async def refresh(self, session_id: str) -> Refresh:

@@ -147,6 +147,10 @@ class Operations:
             return (yield from self._recover(session_id))
         return self._given(update)
 
+    def known(self, session_id: str) -> ContextPackage | None:
+        """Return a session as this store last saw it."""
+        return self._replica(session_id).settle().package
+
     def refresh(self, session_id: str) -> Steps[Refresh]:
         """Say what is new in a session since this store last looked."""
         replica = self._replica(session_id)
@@ -266,10 +270,10 @@ class Operations:
             taken = taken.with_blocks(blocks)
         number = max(0 if expected is None else expected + 1, taken.version)
         check_tokens("version", number, least=1, most=_LARGEST_VERSION)
-        taken.stand_at(number, _operation(operation_id))
+        taken.stand_at(number, _operation(operation_id), taken.sender)
         version = yield from self._replace(key, taken, expected)
         with package.lock, package.blocks.settled():
-            package.stand_at(version, version.operation_id)
+            package.stand_at(version, version.operation_id, package.sender)
             self._known[package] = version
         return version
 

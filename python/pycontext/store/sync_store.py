@@ -43,6 +43,10 @@ class Store:
         """Return a session as it is now."""
         return self._run(self._do.load(session_id, at_version, recover))
 
+    def known(self, session_id: str) -> ContextPackage | None:
+        """Return a session as this store last saw it, without asking."""
+        return self._do.known(session_id)
+
     def refresh(self, session_id: str) -> Refresh:
         """Return what is new in a session."""
         return self._run(self._do.refresh(session_id))
