@@ -115,11 +115,11 @@ MAY_IMPORT = {
     "originals": {"block"},
     "shadow": {"selection"},
     "session": {"block", "errors", "originals", "package", "selection", "shadow", "store.version"},
+    "trust": {"block", "blockset", "budget", "counter", "errors", "limits", "package", "wire"},
     "mirror": {
-        "blockset", "counter", "errors", "package", "selection", "session", "store.base", "store.url", "store.version",
+        "blockset", "counter", "errors", "package", "selection", "session", "store.base", "store.url", "store.version", "trust",
         "version",
     },
-    "trust": {"block", "blockset", "budget", "counter", "errors", "limits", "package", "wire"},
     "manager": {
         "block", "blockset", "budget", "counter", "errors", "formatter", "limits", "mirror", "package", "policy",
         "scorer", "selection", "session", "shadow", "store.base", "trust", "wire",

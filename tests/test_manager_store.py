@@ -365,6 +365,17 @@ def test_an_import_is_written(url):
     assert said(one) == ["from afar", "later"]
 
 
+def test_a_replay_is_known_to_every_manager(url):
+    sent = ContextPackage("s", "sender", [ContextBlock("a", "from afar", 0.5, USER)], version=5).to_bytes()
+    one = ContextManager(store=url)
+    one.import_session(sent)
+    one.delete_session("s")
+    with pytest.raises(ConflictError, match="replay"):
+        ContextManager(store=url).import_session(sent)
+    # One's own may come back.
+    ContextManager(store=url).import_session(sent, trust="self")
+
+
 def test_a_session_that_was_deleted_is_gone_for_all(url):
     one, other = two(url)
     one.delete_session("s")

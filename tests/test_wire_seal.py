@@ -362,7 +362,7 @@ def test_limits_are_the_same_on_both_sides():
 
 def test_what_is_encrypted_and_of_several_origins_is_not_compressed():
     def origins(*names):
-        sent = package("s", *("word " * 30 for _ in names))
+        sent = package("s", *("word " * 60 for _ in names))
         for block, name in zip(sent.blocks, names, strict=True):
             block.origin = name
         return sent

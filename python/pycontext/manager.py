@@ -526,7 +526,7 @@ class ContextManager:
                 if trust == "peer":
                     self._replays.check(package.session_id, operation_id)
                 if self._mirror is not None:
-                    session = self._mirror.begin(package, known)
+                    session = self._mirror.admit(package, known, operation_id, trust)
                 with self._lock:
                     if self._sessions.get(package.session_id) is not known:
                         continue

@@ -24,6 +24,7 @@ from pycontext.session import Session
 from pycontext.store.base import ContextStore
 from pycontext.store.url import open_store
 from pycontext.store.version import Version
+from pycontext.trust import Trust, replayed
 from pycontext.version import merge
 
 __all__ = ["Mirror"]
@@ -62,6 +63,22 @@ class Mirror:
         """
         expect = 0 if over is None else over.stored
         return Session(package, stored=self.store.save(package, expect=expect))
+
+    def admit(self, package: ContextPackage, over: Session | None, operation_id: str, trust: Trust) -> Session:
+        """Write a package that was imported as `begin` does, and remember its operation.
+
+        Raises:
+            ConflictError: a peer's operation was imported before, by whatever manager, or as in `begin`.
+        """
+        is_new = self.store.remember(package.session_id, operation_id)
+        if trust == "peer" and not is_new:
+            raise replayed(package.session_id, operation_id)
+        try:
+            return self.begin(package, over)
+        except BaseException:
+            if is_new:
+                self.store.forget(package.session_id, operation_id)
+            raise
 
     def find(self, session_id: str) -> Session | None:
         """Return a session of the store as a live one, None where there is none."""

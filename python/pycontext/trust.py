@@ -17,7 +17,7 @@ from pycontext.limits import DEFAULT, Limits
 from pycontext.package import ContextPackage
 from pycontext.wire import KeyRing, unseal
 
-__all__ = ["Admission", "Data", "OnSystem", "Replays", "Trust"]
+__all__ = ["Admission", "Data", "OnSystem", "Replays", "Trust", "replayed"]
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -173,14 +173,17 @@ class Replays:
     def check(self, session_id: str, operation_id: str) -> None:
         """Raise `ConflictError` if the operation was imported before."""
         if (session_id, operation_id) in self._seen:
-            raise ConflictError(
-                f"operation_id {shown(operation_id)} of session {shown(session_id)} was imported before: a replay",
-                0,
-                0,
-            )
+            raise replayed(session_id, operation_id)
 
     def note(self, session_id: str, operation_id: str) -> None:
         """Remember an operation; the oldest is forgotten when there are too many."""
         self._seen[session_id, operation_id] = None
         while len(self._seen) > self._most:
             self._seen.popitem(last=False)
+
+
+def replayed(session_id: str, operation_id: str) -> ConflictError:
+    """Return the error for an operation that comes again."""
+    return ConflictError(
+        f"operation_id {shown(operation_id)} of session {shown(session_id)} was imported before: a replay", 0, 0
+    )

@@ -10,7 +10,7 @@ from typing import Final, Self, TypeVar
 from pycontext.block import ContextBlock
 from pycontext.errors import ContextError, StoreError
 from pycontext.package import ContextPackage
-from pycontext.store.base import Recover
+from pycontext.store.base import REPLAY_SECONDS, Recover
 from pycontext.store.hint import Hint
 from pycontext.store.key import inbox_name
 from pycontext.store.log import AsyncLog
@@ -152,6 +152,17 @@ class AsyncStore:
         """Say that a hint was dealt with."""
         self._check()
         await self._log.settle(inbox_name(self._do.namespace, agent_id), hint.id)
+
+    async def remember(self, session_id: str, operation_id: str, *, seconds: float = REPLAY_SECONDS) -> bool:
+        """Remember an operation that is imported, and return whether it was not known."""
+        self._check()
+        name = self._do.seen_name(session_id, operation_id)
+        return await self._log.remember(name, milliseconds("seconds", seconds))
+
+    async def forget(self, session_id: str, operation_id: str) -> None:
+        """Forget an operation."""
+        self._check()
+        await self._log.forget(self._do.seen_name(session_id, operation_id))
 
     async def close(self) -> None:
         """Let go of connections and files."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from typing import Literal, Protocol, runtime_checkable
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from pycontext.block import ContextBlock
 from pycontext.errors import ContextError
@@ -14,6 +14,9 @@ from pycontext.store.request import Listed
 from pycontext.store.version import Version
 
 __all__ = ["AsyncContextStore", "ContextStore", "Recover"]
+
+REPLAY_SECONDS: Final = 7 * 86_400.0
+"""So long an import is remembered."""
 
 Recover = Literal["none", "last-good"]
 
@@ -219,6 +222,20 @@ class ContextStore(Protocol):
         """Say that a hint was dealt with."""
         ...
 
+    def remember(self, session_id: str, operation_id: str, *, seconds: float = REPLAY_SECONDS) -> bool:
+        """Remember an operation that is imported, and return whether it was not known: else it is a replay.
+
+        Args:
+            session_id: that is imported.
+            operation_id: of the package that came.
+            seconds: how long it is remembered, whatever becomes of the session.
+        """
+        ...
+
+    def forget(self, session_id: str, operation_id: str) -> None:
+        """Forget an operation that was not imported after all."""
+        ...
+
     def close(self) -> None:
         """Let go of connections and files; every call after it is refused."""
         ...
@@ -330,6 +347,14 @@ class AsyncContextStore(Protocol):
 
     async def settle(self, agent_id: str, hint: Hint) -> None:
         """As `ContextStore.settle`."""
+        ...
+
+    async def remember(self, session_id: str, operation_id: str, *, seconds: float = REPLAY_SECONDS) -> bool:
+        """As `ContextStore.remember`."""
+        ...
+
+    async def forget(self, session_id: str, operation_id: str) -> None:
+        """As `ContextStore.forget`."""
         ...
 
     async def close(self) -> None:

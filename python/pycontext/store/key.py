@@ -10,7 +10,7 @@ from pycontext._core import check_id
 from pycontext.errors import ValidationError, shown
 from pycontext.package import check_session_id
 
-__all__ = ["PREFIX", "Key", "check_namespace", "inbox_name", "quoted"]
+__all__ = ["PREFIX", "Key", "check_namespace", "inbox_name", "quoted", "seen_name"]
 
 PREFIX: Final = "pctx"
 
@@ -60,6 +60,16 @@ def inbox_name(namespace: str, agent_id: str) -> str:
     """
     check_id("agent_id", agent_id)
     return f"{PREFIX}:{{{quoted(namespace)}:inbox:{quoted(agent_id)}}}"
+
+
+def seen_name(key: Key, operation_id: str) -> str:
+    """Return what a store calls the memory of an import; no session has that name.
+
+    Raises:
+        ValidationError: `operation_id` is none.
+    """
+    check_id("operation_id", operation_id)
+    return f"{PREFIX}:{{{quoted(key.namespace)}:seen:{quoted(key.session_id)}:{quoted(operation_id)}}}"
 
 
 def check_namespace(namespace: object) -> None:

@@ -52,6 +52,14 @@ class Log(Protocol):
         """Remove a hint."""
         ...
 
+    def remember(self, name: str, ttl_ms: int) -> bool:
+        """Remember a name for some time, and return whether it was not known."""
+        ...
+
+    def forget(self, name: str) -> None:
+        """Forget a name."""
+        ...
+
     def close(self) -> None:
         """Let go of everything."""
         ...
@@ -87,6 +95,14 @@ class AsyncLog(Protocol):
 
     async def settle(self, inbox: str, hint_id: str) -> None:
         """As `Log.settle`."""
+        ...
+
+    async def remember(self, name: str, ttl_ms: int) -> bool:
+        """As `Log.remember`."""
+        ...
+
+    async def forget(self, name: str) -> None:
+        """As `Log.forget`."""
         ...
 
     async def close(self) -> None:

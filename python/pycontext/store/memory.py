@@ -48,6 +48,8 @@ class MemoryLog:
     def __init__(self) -> None:
         self._sessions: Final[dict[Key, _Session]] = {}
         self._inboxes: Final[dict[str, Inbox]] = {}
+        # Until when names are remembered.
+        self._seen: Final[dict[str, float]] = {}
         self._lock: Final = RLock()
 
     @property
@@ -95,11 +97,29 @@ class MemoryLog:
             if inbox in self._inboxes:
                 self._inboxes[inbox].settle(hint_id)
 
+    def remember(self, name: str, ttl_ms: int) -> bool:
+        """Remember a name for some time, and return whether it was not known."""
+        now = _now()
+        with self._lock:
+            # All live about as long: the first ones end first.
+            while self._seen and next(iter(self._seen.values())) <= now:
+                del self._seen[next(iter(self._seen))]
+            is_new = self._seen.get(name, 0.0) <= now
+            if is_new:
+                self._seen[name] = now + ttl_ms / 1000
+            return is_new
+
+    def forget(self, name: str) -> None:
+        """Forget a name."""
+        with self._lock:
+            self._seen.pop(name, None)
+
     def close(self) -> None:
         """Forget everything."""
         with self._lock:
             self._sessions.clear()
             self._inboxes.clear()
+            self._seen.clear()
 
     def _live(self, key: Key) -> _Session | None:
         session = self._sessions.get(key)

@@ -33,7 +33,7 @@ from pycontext.package import ContextPackage, check_package
 from pycontext.store.change import Change, Kind
 from pycontext.store.codec import Codec, Place
 from pycontext.store.hint import Hint
-from pycontext.store.key import Key, check_namespace
+from pycontext.store.key import Key, check_namespace, seen_name
 from pycontext.store.replica import Replica, Replicas, Update
 from pycontext.store.request import (
     Append,
@@ -329,6 +329,10 @@ class Operations:
             yield from self._compact(self._replica(session_id).key, package, version)
         yield from self._trim(self._replica(session_id).key)
         return version
+
+    def seen_name(self, session_id: str, operation_id: str) -> str:
+        """Return under which name an import is remembered."""
+        return seen_name(Key.of(self.namespace, session_id), operation_id)
 
     def warn_of_hint(self, hint: Hint, to: str, error: Exception) -> None:
         """Say in the log that an agent was not told."""

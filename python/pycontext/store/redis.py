@@ -99,6 +99,14 @@ class RedisLog:
         """Remove a hint."""
         self._run(SETTLE, inbox, (hint_id,))
 
+    def remember(self, name: str, ttl_ms: int) -> bool:
+        """Remember a name for some time, and return whether it was not known."""
+        return bool(self._patiently(lambda: self._client.set(name, b"", nx=True, px=ttl_ms)))
+
+    def forget(self, name: str) -> None:
+        """Forget a name."""
+        self._patiently(lambda: self._client.delete(name))
+
     def ask(self, *command: Any) -> Any:
         """Return what the server says to a command, for `doctor`."""
         return self._patiently(lambda: self._client.execute_command(*command))

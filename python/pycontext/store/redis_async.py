@@ -99,6 +99,14 @@ class AsyncRedisLog:
         """Remove a hint."""
         await self._run(SETTLE, inbox, (hint_id,))
 
+    async def remember(self, name: str, ttl_ms: int) -> bool:
+        """Remember a name for some time, and return whether it was not known."""
+        return bool(await self._patiently(lambda: self._client.set(name, b"", nx=True, px=ttl_ms)))
+
+    async def forget(self, name: str) -> None:
+        """Forget a name."""
+        await self._patiently(lambda: self._client.delete(name))
+
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()

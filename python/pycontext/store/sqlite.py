@@ -99,6 +99,8 @@ CREATE TABLE hints (
     epoch INTEGER NOT NULL,
     leased_until_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
+CREATE TABLE seen (name TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX seen_until ON seen (until_ms);
 CREATE INDEX hints_of_inbox ON hints (inbox, id);
 """
 
@@ -201,6 +203,21 @@ class SqliteLog:
         if hint_id.isdecimal():
             delete = "DELETE FROM hints WHERE inbox = ? AND id = ?"
             self._within("IMMEDIATE", lambda db: db.execute(delete, (inbox, int(hint_id))))
+
+    def remember(self, name: str, ttl_ms: int) -> bool:
+        """Remember a name for some time, and return whether it was not known."""
+
+        def insert(db: sqlite3.Connection) -> bool:
+            now = _now()
+            db.execute("DELETE FROM seen WHERE until_ms <= ?", (now,))
+            cursor = db.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (name, now + ttl_ms))
+            return cursor.rowcount == 1
+
+        return self._within("IMMEDIATE", insert)
+
+    def forget(self, name: str) -> None:
+        """Forget a name."""
+        self._within("IMMEDIATE", lambda db: db.execute("DELETE FROM seen WHERE name = ?", (name,)))
 
     def close(self) -> None:
         """Close the file."""

@@ -53,6 +53,14 @@ class ThreadedLog:
         """Remove a hint."""
         await asyncio.to_thread(self._log.settle, inbox, hint_id)
 
+    async def remember(self, name: str, ttl_ms: int) -> bool:
+        """Remember a name for some time."""
+        return await asyncio.to_thread(self._log.remember, name, ttl_ms)
+
+    async def forget(self, name: str) -> None:
+        """Forget a name."""
+        await asyncio.to_thread(self._log.forget, name)
+
     async def close(self) -> None:
         """Let go of everything."""
         await asyncio.to_thread(self._log.close)
