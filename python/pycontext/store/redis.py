@@ -71,7 +71,7 @@ class RedisLog:
             if isinstance(found, NoScriptError):
                 again = self._run(script_of(request), key.name, request)
             elif isinstance(found, Exception):
-                raise fault_of(found, self.name)[0] from found
+                raise fault_of(found, self.name, key.name)[0] from found
             replies.append(reply_of(again, key, request))
         return replies
 
@@ -116,7 +116,7 @@ class RedisLog:
         self._client.close()
 
     def _run(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
-        return self._patiently(lambda: self._evaluated(script, name, arguments))
+        return self._patiently(lambda: self._evaluated(script, name, arguments), name)
 
     def _evaluated(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
         try:
@@ -131,7 +131,7 @@ class RedisLog:
                 pipe.execute_command("EVALSHA", script_of(request).sha, 1, key.name, *request)
             return list(pipe.execute(raise_on_error=False))
 
-    def _patiently(self, work: Callable[[], Any]) -> Any:
+    def _patiently(self, work: Callable[[], Any], key: str = "") -> Any:
         """Do work, again where that may help; every write has an operation id, so that none is done twice."""
         self._breaker.check()
         patience = Patience()
@@ -141,7 +141,7 @@ class RedisLog:
                     self._greet()
                 result = work()
             except (RedisError, OSError) as error:
-                fault, is_passing = fault_of(error, self.name)
+                fault, is_passing = fault_of(error, self.name, key)
                 wait = patience.wait() if is_passing else None
                 if wait is None:
                     if isinstance(fault, StoreUnavailableError):

@@ -69,7 +69,7 @@ class AsyncRedisLog:
             if isinstance(found, NoScriptError):
                 again = await self._run(script_of(request), key.name, request)
             elif isinstance(found, Exception):
-                raise fault_of(found, self.name)[0] from found
+                raise fault_of(found, self.name, key.name)[0] from found
             replies.append(reply_of(again, key, request))
         return replies
 
@@ -112,7 +112,7 @@ class AsyncRedisLog:
         await self._client.aclose()
 
     async def _run(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
-        return await self._patiently(lambda: self._evaluated(script, name, arguments))
+        return await self._patiently(lambda: self._evaluated(script, name, arguments), name)
 
     async def _evaluated(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
         try:
@@ -127,7 +127,7 @@ class AsyncRedisLog:
                 pipe.execute_command("EVALSHA", script_of(request).sha, 1, key.name, *request)
             return list(await pipe.execute(raise_on_error=False))
 
-    async def _patiently(self, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _patiently(self, work: Callable[[], Awaitable[Any]], key: str = "") -> Any:
         """Do work, again where that may help; every write has an operation id, so that none is done twice."""
         self._breaker.check()
         patience = Patience()
@@ -137,7 +137,7 @@ class AsyncRedisLog:
                     await self._greet()
                 result = await work()
             except (RedisError, OSError) as error:
-                fault, is_passing = fault_of(error, self.name)
+                fault, is_passing = fault_of(error, self.name, key)
                 wait = patience.wait() if is_passing else None
                 if wait is None:
                     if isinstance(fault, StoreUnavailableError):

@@ -18,6 +18,8 @@ from pycontext.errors import (
 
 __all__ = ["fault_of"]
 
+_CROWDED: Final = "max number of clients reached"
+
 # By the first word of what the server says, where redis-py has no class for it: the error, whether to try again, and
 # what it means.
 _WORDS: Final[dict[str, tuple[type[StoreError], bool, str]]] = {
@@ -44,7 +46,6 @@ _CLASSES: Final[tuple[tuple[str, tuple[type[StoreError], bool, str]], ...]] = (
     ("AuthenticationError", _WORDS["WRONGPASS"]),
     ("AuthorizationError", _WORDS["NOPERM"]),
     ("NoPermissionError", _WORDS["NOPERM"]),
-    ("MaxClientsError", (StoreDeniedError, False, "the server has too many clients")),
     ("BusyLoadingError", (StoreUnavailableError, True, "the server is loading its data")),
     ("OutOfMemoryError", _WORDS["OOM"]),
     ("ReadOnlyError", _WORDS["READONLY"]),
@@ -59,18 +60,23 @@ _CLASSES: Final[tuple[tuple[str, tuple[type[StoreError], bool, str]], ...]] = (
 )
 
 
-def fault_of(error: Exception, name: str) -> tuple[StoreError, bool]:
+def fault_of(error: Exception, name: str, key: str = "") -> tuple[StoreError, bool]:
     """Return the error of ours for one of redis-py, and whether it is worth trying again.
 
     Args:
         error: of redis-py, or of the system.
         name: of the store, without a password.
+        key: that was asked for, where there is one.
     """
     said = " ".join(str(error).split())
+    where = f"{name} {key}" if key else name
     word = said.partition(" ")[0].rstrip(":")
     kind, is_passing, meaning = StoreError, False, "the server refuses"
     if isinstance(error, exceptions.ResponseError) and word in _WORDS:
         kind, is_passing, meaning = _WORDS[word]
+    elif _CROWDED in said:
+        # While a connection is made redis-py calls it a lost one.
+        kind, is_passing, meaning = StoreDeniedError, False, "the server has too many clients"
     else:
         for class_name, found in _CLASSES:
             known = getattr(exceptions, class_name, None)
@@ -82,4 +88,4 @@ def fault_of(error: Exception, name: str) -> tuple[StoreError, bool]:
                 kind, is_passing, meaning = StoreTimeoutError, True, "the server did not answer in time"
             elif isinstance(error, OSError):
                 kind, is_passing, meaning = StoreUnavailableError, True, "the server cannot be reached"
-    return kind(f"{name}: {meaning} ({said[:200]})"), is_passing
+    return kind(f"{where}: {meaning} ({said[:200]})"), is_passing
