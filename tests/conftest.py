@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, settings
 from tiktoken_ext import openai_public
 
 from pycontext import _core
+from redis_server import RedisServer
+from stores import KINDS, WAITING, home_of
 
 # Machines of CI are slow and shared: no deadline for one example, and the same examples in every run.
 settings.register_profile(
@@ -46,3 +48,36 @@ def _count(name: str) -> Callable[[str], int]:
 def tiktoken_count(text: str, name: str = "o200k_base") -> int:
     """The count that ours must equal."""
     return _count(name)(text)
+
+
+@pytest.fixture(scope="session")
+def redis_url():
+    """A function that returns the address of a server that all tests share, started when it is first called."""
+    servers = []
+
+    def url():
+        if not servers:
+            servers.append(RedisServer())
+        return servers[0].url
+
+    yield url
+    for server in servers:
+        server.stop()
+
+
+def _home(kind, folder, redis_url):
+    home = home_of(kind, folder, redis_url)
+    yield home
+    home.close()
+
+
+@pytest.fixture(params=KINDS)
+def home(request, tmp_path, redis_url):
+    """A place of each kind, for stores that wait and those that are awaited."""
+    yield from _home(request.param, tmp_path, redis_url)
+
+
+@pytest.fixture(params=WAITING)
+def waiting_home(request, tmp_path, redis_url):
+    """A place of each kind, for stores that wait."""
+    yield from _home(request.param, tmp_path, redis_url)

@@ -178,4 +178,5 @@ def _client(address: Address) -> Any:
     pool = redis.ConnectionPool.from_url(address.url, retry=once, **options)
     # Bytes are what we write; an address may say otherwise for the rest of a program.
     pool.connection_kwargs["decode_responses"] = False
-    return redis.Redis(connection_pool=pool)
+    # It closes its connections then; one that was given a pool leaves that to others.
+    return redis.Redis.from_pool(pool)
