@@ -9,11 +9,15 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 # Versions are in constraints.txt.
 BUILD_TOOLS := maturin
 RUNTIME := numpy rich
-TEST_TOOLS := pytest hypothesis regex tiktoken zstandard mypy ruff cryptography
+TEST_TOOLS := pytest hypothesis regex tiktoken zstandard mypy ruff cryptography redis
 # The oldest and the newest that the extra allows; neither is in .venv, so that nothing else can need one.
 PROTOBUFS := 6.33.5 7.36.2
+# Likewise; the newest is in .venv too.
+REDIS_PYS := 6.4.0 8.1.0
 BENCH_TOOLS := langchain-core matplotlib msgspec orjson protobuf scikit-learn
 FUZZ_TOOLS := atheris
+
+BESIDE := $(PROTOBUFS:%=.cache/protobuf-%/done) $(REDIS_PYS:%=.cache/redis-py-%/done)
 
 SECONDS ?= 60
 FUZZ_LIMITS := -max_total_time=$(SECONDS) -rss_limit_mb=512 -max_len=4096
@@ -21,7 +25,7 @@ FUZZ_LIMITS := -max_total_time=$(SECONDS) -rss_limit_mb=512 -max_len=4096
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE
 
-.PHONY: help demo test lint bench fuzz clean need
+.PHONY: help demo test lint bench fuzz clean need redis-server
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -30,7 +34,7 @@ help: ## show this
 demo: .venv/wheel ## build the wheel, install it, prune the recorded tool traces
 	@$(BIN)/pycontext demo
 
-test: .venv/wheel .venv/test $(PROTOBUFS:%=.cache/protobuf-%/done) ## all tests: the Rust core, then everything through Python
+test: .venv/wheel .venv/test $(BESIDE) redis-server ## all tests: the Rust core, then everything through Python
 	cargo test --release --locked --package pycontext-core
 	$(BIN)/python -m pytest
 
@@ -76,10 +80,21 @@ need:
 	$(PIP) $(TEST_TOOLS)
 	@touch $@
 
-# Without the constraints, which name the one that the benchmarks use.
+# Without the constraints, which name one version of each.
+define install-beside
+$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --upgrade --target $(@D) $(1)==$*
+@touch $@
+endef
+
 .cache/protobuf-%/done: | .venv/build
-	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --upgrade --target $(@D) protobuf==$*
-	@touch $@
+	$(call install-beside,protobuf)
+
+.cache/redis-py-%/done: | .venv/build
+	$(call install-beside,redis)
+
+# The one on PATH, else one that is fetched into .cache/redis, once; PYCONTEXT_SKIP_REDIS=1 leaves it and its tests out.
+redis-server: | .venv/build
+	@$(BIN)/python tests/servers/program.py
 
 .venv/fuzz: .venv/test
 	$(PIP) $(FUZZ_TOOLS)

@@ -15,6 +15,8 @@ from pycontext import _core
 from redis_server import RedisServer
 from stores import KINDS, WAITING, home_of
 
+pytest_plugins = ["servers.fixtures"]
+
 # Machines of CI are slow and shared: no deadline for one example, and the same examples in every run.
 settings.register_profile(
     "pycontext", deadline=None, derandomize=True, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
