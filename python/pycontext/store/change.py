@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, Self
 
@@ -107,7 +107,10 @@ class Change:
         known = [block_hash(blocks, row) for row in taken.values()]
         came = dict(zip(self.blocks.ids(), self.blocks.hashes(), strict=True))
         same = {id for id, seen in zip(taken, known, strict=True) if came[id] == seen}
-        names = {id: _free((blocks, self.blocks), id, version) for id in taken if id not in same}
+        names: dict[str, str] = {}
+        for id in taken:
+            if id not in same:
+                names[id] = _free((blocks, self.blocks), names.values(), id, version)
         new = [
             replace(block, id=names.get(block.id, block.id), references=[names.get(id, id) for id in block.references])
             for block in self.blocks
@@ -133,11 +136,18 @@ def block_hash(blocks: BlockSet, row: int) -> bytes:
     return BlockSet.gathered([blocks], [(0, row, 1)]).hashes()[0]
 
 
-def _free(sets: Iterable[BlockSet], id: str, version: int) -> str:
-    """Return an id for a block whose own is taken, the same for whoever does the same change."""
+def _free(sets: Iterable[BlockSet], names: Collection[str], id: str, version: int) -> str:
+    """Return an id for a block whose own is taken, the same for whoever does the same change.
+
+    Args:
+        sets: that must not have it.
+        names: that others were given.
+        id: of the block.
+        version: that the change makes.
+    """
     # An id may be so long that nothing can be put behind it.
     name = f"{id.encode()[:200].decode(errors='ignore')}~{version}"
-    while any(blocks.find(name) is not None for blocks in sets):
+    while name in names or any(blocks.find(name) is not None for blocks in sets):
         name += "~"
     return name
 

@@ -154,16 +154,16 @@ class Operations:
     def refresh(self, session_id: str) -> Steps[Refresh]:
         """Say what is new in a session since this store last looked."""
         replica = self._replica(session_id)
-        before = replica.settle().package
+        before = replica.settle()
         update = yield from self._sync(session_id)
         package = self._given(update)
-        old, new = [] if before is None else before.blocks.ids(), package.blocks.ids()
+        old, new = [] if before.package is None else before.package.blocks.ids(), package.blocks.ids()
         had, has = set(old), set(new)
         return Refresh(
             self._known[package],
             tuple(id for id in new if id not in had),
             tuple(id for id in old if id not in has),
-            update.renamed,
+            before.renamed | update.renamed,
             update.lost,
         )
 
@@ -200,7 +200,7 @@ class Operations:
             if isinstance(reply, Refused):
                 done.append(_refusal(reply, replica.key, head, None))
             else:
-                done.append(replica.wrote(_written(reply), change.operation_id, request.change))
+                done.append(self._noted(replica, change, request.change, _written(reply)))
         return done
 
     def update_block(
@@ -210,7 +210,9 @@ class Operations:
         if not isinstance(block, ContextBlock):
             raise ValidationError(f"block {shown(block)} is {type(block).__name__}, not a ContextBlock")
         update = yield from self._loaded(session_id)
-        self._check_there(update, [block.id])
+        done = yield from self._done_or_there(update, session_id, [block.id], operation_id)
+        if done is not None:
+            return done
         expected = update.version if expect is None else expect
         blocks = self._blocks([block])
         return (yield from self._change(self._replica(session_id), "put", blocks, (), expected, epoch, operation_id))
@@ -230,7 +232,9 @@ class Operations:
         update = yield from self._loaded(session_id)
         if not ids and update.version is not None:
             return update.version
-        self._check_there(update, ids)
+        done = yield from self._done_or_there(update, session_id, ids, operation_id)
+        if done is not None:
+            return done
         expected = update.version if expect is None else expect
         none = BlockSet(counter=self._counter or DEFAULT_ENCODING)
         return (
@@ -245,6 +249,7 @@ class Operations:
         package, version = self._there(update, session_id)
         expected = version if expect is None else expect
         operation_id = _operation(operation_id)
+        _check_epoch(epoch)
         replica = self._replica(session_id)
         passed = package.pass_on(to)
         empty = BlockSet(counter=package.blocks.counter)
@@ -279,6 +284,7 @@ class Operations:
 
     def delete(self, session_id: str, epoch: int | None) -> Steps[bool]:
         """Remove a session, and return whether there was one."""
+        _check_epoch(epoch)
         replica = self._replica(session_id)
         head = replica.head
         known = -1 if head is None else head.epoch
@@ -366,12 +372,21 @@ class Operations:
             raise UnknownSessionError(f"session {shown(session_id)} does not exist")
         return update.package, update.version
 
-    def _check_there(self, update: Update, ids: Iterable[str]) -> None:
-        package = update.package
-        for id in ids:
-            if package is None or package.blocks.find(id) is None:
-                name = "" if package is None else package.session_id
-                raise UnknownBlockError(f"session {shown(name)} has no block {shown(id)}")
+    def _done_or_there(
+        self, update: Update, session_id: str, ids: Iterable[str], operation_id: str | None
+    ) -> Steps[Version | None]:
+        """See whether blocks are there; where they are not, an operation of that id may have been done before."""
+        package, version = self._there(update, session_id)
+        missing = next((id for id in ids if package.blocks.find(id) is None), None)
+        if missing is None:
+            return None
+        if operation_id is not None:
+            # No session is at version 0: what was not done before is not done now.
+            ask = Append(version.incarnation, 0, "", -1, _operation(operation_id), -1, 0, b"")
+            reply = yield self._replica(session_id).key, ask
+            if isinstance(reply, Written):
+                return Version(reply.version, reply.incarnation, operation_id, reply.epoch, reply.previous)
+        raise UnknownBlockError(f"session {shown(session_id)} has no block {shown(missing)}")
 
     def _loaded(self, session_id: str) -> Steps[Update]:
         """The session as this store knows it, read where it does not."""
@@ -501,6 +516,7 @@ class Operations:
         epoch: int | None,
         operation_id: str | None,
     ) -> Steps[Version]:
+        _check_epoch(epoch)
         change = Change(kind, replica.key.session_id, _operation(operation_id), blocks, removed)
         head = replica.head
         if epoch is None:
@@ -519,14 +535,20 @@ class Operations:
         if isinstance(reply, Refused):
             raise _refusal(reply, key, head, expected)
         written = _written(reply)
-        taken = change.kind == "append" and replica.find(change.blocks.ids())
-        version = replica.wrote(written, change.operation_id, request.change)
-        if taken:
-            renamed = replica.settle().renamed if replica.head is version else {}
-            version = Version(*_fields(version), renamed)
+        version = self._noted(replica, change, request.change, written)
         if written.version - written.snapshot_version > _FEW_CHANGES:
             yield from self._compact_behind(replica, written)
         return version
+
+    def _noted(self, replica: Replica, change: Change, data: bytes, written: Written) -> Version:
+        """Note a change that was written, and return its version, which says what ids were taken where that is known."""
+        ids = change.blocks.ids()
+        taken = change.kind == "append" and replica.find(ids)
+        version = replica.wrote(written, change.operation_id, data, ids)
+        if not taken:
+            return version
+        renamed = replica.settle().renamed if replica.head is version else {}
+        return Version(*_fields(version), renamed)
 
     def _appending(
         self,
@@ -606,6 +628,11 @@ class Operations:
             left = yield key, Trim()
             if not isinstance(left, int) or not left:
                 return
+
+
+def _check_epoch(epoch: int | None) -> None:
+    if epoch is not None:
+        check_tokens("epoch", epoch, least=0, most=_LARGEST_VERSION)
 
 
 def milliseconds(name: str, seconds: object) -> int:

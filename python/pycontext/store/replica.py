@@ -94,6 +94,8 @@ class Replica:
         self._state: _State | None = None
         # Changes of our own behind the state: the operation, and the bytes as they were written.
         self._pending: list[tuple[Version, bytes]] = []
+        # The ids of their blocks.
+        self._pending_ids: set[str] = set()
         self._head: Version | None = None
 
     @property
@@ -108,11 +110,14 @@ class Replica:
 
     def find(self, ids: Iterable[str]) -> bool:
         """Return whether a block of one of these ids is known."""
-        state = self._state
-        return state is not None and any(state.package.blocks.find(id) is not None for id in ids)
+        with self._lock:
+            state = self._state
+            return state is not None and any(
+                id in self._pending_ids or state.package.blocks.find(id) is not None for id in ids
+            )
 
-    def wrote(self, written: Written, operation_id: str, change: bytes) -> Version:
-        """Note a change of one's own that was written, and return its version."""
+    def wrote(self, written: Written, operation_id: str, change: bytes, ids: Iterable[str]) -> Version:
+        """Note a change of one's own that was written, with the ids of its blocks, and return its version."""
         version = Version(written.version, written.incarnation, operation_id, written.epoch, written.previous)
         with self._lock:
             head = self._head
@@ -122,16 +127,16 @@ class Replica:
                 self._head = version
                 if self._state is not None:
                     self._pending.append((version, change))
+                    self._pending_ids.update(ids)
             if len(self._pending) > _MOST_PENDING:
-                self._state, self._pending = None, []
+                self._stand(None, self._head)
         return version
 
     def replaced(self, package: ContextPackage, version: Version, snapshot_bytes: int) -> None:
         """Note that a package was written in the place of everything; nobody else has it."""
         with self._lock:
             if self._head is None or version > self._head or version.incarnation != self._head.incarnation:
-                self._state = _State(package, version, int(version), snapshot_bytes)
-                self._pending, self._head = [], version
+                self._stand(_State(package, version, int(version), snapshot_bytes), version)
 
     def compacted(self, version: Version, snapshot_bytes: int) -> None:
         """Note that the changes up to a version are in a snapshot now."""
@@ -143,7 +148,7 @@ class Replica:
     def forget(self) -> None:
         """Know nothing any more."""
         with self._lock:
-            self._state, self._pending, self._head = None, [], None
+            self._stand(None, None)
 
     def settle(self) -> Update:
         """Do the changes of one's own, and return the session."""
@@ -179,9 +184,9 @@ class Replica:
                 self._go_on(state, news, update)
             except BaseException:
                 # What is half done is worth nothing: all of it is read again.
-                self._state, self._pending, self._head = None, [], None
+                self._stand(None, None)
                 raise
-            self._state, self._pending, self._head = state, [], state.version
+            self._stand(state, state.version)
             if asked is not None and _is_lost(asked, news):
                 update.lost = tuple(sorted(before.difference(state.package.blocks.ids())))
             update.show(state)
@@ -214,11 +219,15 @@ class Replica:
         update.show(state)
         return update
 
+    def _stand(self, state: _State | None, head: Version | None) -> None:
+        """Know this and nothing behind it."""
+        self._state, self._pending, self._pending_ids, self._head = state, [], set(), head
+
     def _catch_up(self, state: _State, renamed: dict[str, str]) -> None:
         """Do the changes of one's own."""
         for version, change in self._pending:
             self._do(state, version, change, renamed)
-        self._pending = []
+        self._pending, self._pending_ids = [], set()
 
     def _snapshot(self, news: News) -> _State:
         version = Version(news.snapshot_version, news.incarnation, news.snapshot_operation, news.epoch)
