@@ -7,6 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 
 import redis
 
@@ -23,12 +24,10 @@ class RedisServer:
         options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", self.folder]
         self.process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
         for _ in range(100):
-            try:
-                with redis.Redis.from_url(self.url) as client:
-                    client.ping()
+            with redis.Redis.from_url(self.url) as client, suppress(redis.ConnectionError):
+                client.ping()
                 return
-            except redis.ConnectionError:
-                time.sleep(0.05)
+            time.sleep(0.05)
         raise RuntimeError("redis-server does not start")
 
     def stop(self):

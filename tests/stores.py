@@ -1,4 +1,4 @@
-"""Where stores keep sessions in tests: several are opened on one place, and every byte that is kept can be looked at."""
+"""Where stores keep sessions in tests: several are opened on one place, and all bytes that are kept can be read."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ class RedisHome(Home):
     def stored(self):
         pieces = []
         with redis.Redis.from_url(self.url) as client:
-            for key in client.keys():
+            for key in client.scan_iter():
                 fields = client.hgetall(key) if client.type(key) == b"hash" else dict(client.xrange(key))
                 pieces += [key, *_walked(list(fields.items()))]
         return b"\0".join(pieces)

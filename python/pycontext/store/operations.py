@@ -403,12 +403,7 @@ class Operations:
             asked = head if replica.is_loaded else None
             known = ("", 0, "") if asked is None else (asked.incarnation, int(asked), asked.operation_id)
             reply = yield replica.key, Sync(*known, _MOST_AT_ONCE)
-            if isinstance(reply, Refused) or (
-                isinstance(reply, News) and head is not None and reply.incarnation != head.incarnation
-            ):
-                # Said once: who loads it then again has been told that it is another session.
-                replica.forget()
-                raise _refusal(reply, replica.key, head, None)
+            _check_same(replica, head, reply)
             if isinstance(reply, Same):
                 update = replica.settle()
                 is_whole = update.version is not None and asked is not None and update.version >= asked
@@ -437,10 +432,7 @@ class Operations:
 
     def _load_at(self, session_id: str, at_version: int) -> Steps[ContextPackage]:
         replica = self._replica(session_id)
-        reply = yield replica.key, Sync("", 0, "", _ALL)
-        if isinstance(reply, Refused):
-            raise _refusal(reply, replica.key, replica.head, None)
-        news = _news(reply)
+        news = yield from self._all(replica)
         if not news.snapshot_version <= at_version <= news.version:
             span = f"{news.snapshot_version} to {news.version}"
             raise VersionGoneError(
@@ -453,13 +445,17 @@ class Operations:
             raise ContextError("a store has read nothing")
         return package
 
+    def _all(self, replica: Replica) -> Steps[News]:
+        """Everything that the log keeps of a session."""
+        head = replica.head
+        reply = yield replica.key, Sync("", 0, "", _ALL)
+        _check_same(replica, head, reply)
+        return _news(reply)
+
     def _recover(self, session_id: str) -> Steps[ContextPackage]:
         """Take the session as it was before what is damaged, and write that in the place of all."""
         replica = self._replica(session_id)
-        reply = yield replica.key, Sync("", 0, "", _ALL)
-        if isinstance(reply, Refused):
-            raise _refusal(reply, replica.key, replica.head, None)
-        news = _news(reply)
+        news = yield from self._all(replica)
         update = replica.look(news, is_lenient=True)
         package = update.package
         if package is None or update.bad is None or update.version is None:
@@ -541,7 +537,7 @@ class Operations:
         return version
 
     def _noted(self, replica: Replica, change: Change, data: bytes, written: Written) -> Version:
-        """Note a change that was written, and return its version, which says what ids were taken where that is known."""
+        """Note a change that was written, and return its version, with the ids that were taken where that is known."""
         ids = change.blocks.ids()
         taken = change.kind == "append" and replica.find(ids)
         version = replica.wrote(written, change.operation_id, data, ids)
@@ -651,6 +647,16 @@ def milliseconds(name: str, seconds: object) -> int:
 def hint_of(package: ContextPackage) -> Hint:
     """Return what its agent is told of a package."""
     return Hint("", package.session_id, package.sender or "", package.version, package.epoch)
+
+
+def _check_same(replica: Replica, head: Version | None, reply: Reply) -> None:
+    """Raise what a reply to `Sync` means where the session is gone, or is not the one that was seen."""
+    if isinstance(reply, Refused) or (
+        isinstance(reply, News) and head is not None and reply.incarnation != head.incarnation
+    ):
+        # Said once: who loads it then again has been told that it is another session.
+        replica.forget()
+        raise _refusal(reply, replica.key, head, None)
 
 
 def _refusal(refused: Refused | News, key: Key, head: Version | None, expected: Version | None) -> ContextError:
