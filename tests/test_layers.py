@@ -117,8 +117,8 @@ MAY_IMPORT = {
     "session": {"block", "errors", "originals", "package", "selection", "shadow", "store.version"},
     "trust": {"block", "blockset", "budget", "counter", "errors", "limits", "package", "wire"},
     "mirror": {
-        "blockset", "counter", "errors", "package", "selection", "session", "store.base", "store.url", "store.version", "trust",
-        "version",
+        "blockset", "counter", "errors", "package", "selection", "session", "store.base", "store.url", "store.version",
+        "trust", "version",
     },
     "manager": {
         "block", "blockset", "budget", "counter", "errors", "formatter", "limits", "mirror", "package", "policy",

@@ -9,10 +9,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
-import redis
 
 from pycontext import (
     ConflictError,
@@ -407,10 +407,12 @@ def test_a_full_server_refuses_and_keeps_what_it_has(server):
         store.save(package("first"))
         kept = ["first"]
         noise = os.urandom(60_000).hex()
-        with pytest.raises(StoreFullError, match="no memory left"):
+        with contextlib.suppress(StoreFullError):
             for number in range(100):
                 store.append("s", [block(f"b{number}", noise)])
                 kept.append(f"b{number}")
+        with pytest.raises(StoreFullError, match="no memory left"):
+            store.append("s", [block("more", noise)])
         assert len(kept) > 2
         with open_store(made.url) as fresh:
             assert ids(fresh) == kept
@@ -597,7 +599,7 @@ def test_too_many_clients_are_refused_at_once(server):
     others = [made.client() for _ in range(2)]
     for other in others:
         other.ping()
-    with open_store(made.url) as store, pytest.raises(StoreDeniedError, match="too many clients|max number of clients"):
+    with open_store(made.url) as store, pytest.raises(StoreDeniedError, match="has too many clients"):
         store.save(package("a"))
 
 
@@ -617,12 +619,11 @@ def test_a_server_that_cannot_persist_is_believed(server):
         store.save(package("a"))
         # Where the file is to be there is a folder.
         (made.folder / "dump.rdb").mkdir()
+        made.command("BGSAVE")
+        while made.told("INFO", "persistence")["rdb_last_bgsave_status"] == "ok":
+            time.sleep(0.02)
         with pytest.raises(StoreUnavailableError, match="cannot persist"):
-            for number in range(100):
-                store.append("s", [block(f"b{number}")])
-                with made.client() as client, contextlib.suppress(redis.ResponseError):  # one runs already
-                    client.bgsave()
-                time.sleep(0.05)
+            store.append("s", [block("b")])
         assert ids(store)[0] == "a"
 
 
@@ -633,9 +634,9 @@ def test_somebody_elses_script_is_waited_for(server):
         program = "local n = redis.call('TIME')[1] + ARGV[1]; while redis.call('TIME')[1] + 0 < n do end"
         with made.client() as client, made.client() as killer:
             client.connection_pool.connection_kwargs["socket_timeout"] = 0.1
-            with pytest.raises(Exception, match="Timeout|timed out"):
+            with pytest.raises(Exception, match=r"Timeout|timed out"):
                 client.eval(program, 0, 20)
-            with pytest.raises((StoreBusyError, StoreTimeoutError), match="script|in time"):
+            with pytest.raises((StoreBusyError, StoreTimeoutError), match=r"script|in time"):
                 store.append("s", [block("b")])
             killer.script_kill()
         time.sleep(1.1)
@@ -643,20 +644,25 @@ def test_somebody_elses_script_is_waited_for(server):
         assert ids(store) == ["a", "b"]
 
 
-def test_a_server_that_loads_is_waited_for(server):
-    made = server(appendonly="yes")
-    noise = os.urandom(2_000).hex()
+def test_a_server_that_loads_says_so(server):
+    # So slowly that somebody sees it.
+    made = server(**{"save": "3600 1", "key-load-delay": 5_000, "loading-process-events-interval-bytes": 1_024})
     with made.client() as client:
-        for _ in range(20):
-            client.eval("for n = 1, 2000 do redis.call('RPUSH', 'list', ARGV[1]) end", 0, noise)
-    made.command("CONFIG", "SET", "key-load-delay", "300")
-    made.command("CONFIG", "REWRITE")
+        client.mset({f"key{number}": "x" * 1_000 for number in range(400)})
     with open_store(made.url) as store:
         store.save(package("a"))
-        made.command("BGREWRITEAOF")
-        while "aof_rewrite_in_progress:1" in made.command("INFO", "persistence").decode():
-            time.sleep(0.05)
-        made.restart()
+        made.stop()
+        starting = threading.Thread(target=made.start)
+        starting.start()
+        said = set()
+        while starting.is_alive():
+            try:
+                store.load("s")
+            except StoreUnavailableError as error:
+                said.add("is loading its data" in str(error))
+            time.sleep(0.02)
+        starting.join()
+        assert True in said
         time.sleep(1.1)
         assert ids(store) == ["a"]
 

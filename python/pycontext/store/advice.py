@@ -38,8 +38,9 @@ def questions() -> list[tuple[str, tuple[str, ...]]]:
         ("memory", ("INFO", "memory")),
         ("server", ("INFO", "server")),
         ("replication", ("INFO", "replication")),
-        ("save", ("CONFIG", "GET", "save")),
-        ("appendfsync", ("CONFIG", "GET", "appendfsync")),
+        # In one word, which tells the client of a cluster that any node may answer.
+        ("save", ("CONFIG GET", "save")),
+        ("appendfsync", ("CONFIG GET", "appendfsync")),
     ]
 
 

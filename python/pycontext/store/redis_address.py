@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pycontext.errors import ValidationError, shown
 
-__all__ = ["Address"]
+__all__ = ["Address", "pool_of"]
 
 _LOG: Final = logging.getLogger("pycontext.store")
 
@@ -76,6 +76,26 @@ class Address:
             options["db"] = int(number)
         options |= _tls(parts)
         return cls(kind, "", nodes, service, options, name)
+
+
+def pool_of(kind: Any, address: Address, **options: Any) -> Any:
+    """Return a pool of connections to a single server.
+
+    Args:
+        kind: the class of the pool.
+        address: of the server.
+        options: of every connection, besides those of the address.
+
+    Raises:
+        ValidationError: the address has an option that redis-py does not know, or a value that is none.
+    """
+    try:
+        pool = kind.from_url(address.url, **address.options, **options)
+        # It reads the options; nothing is connected.
+        pool.connection_class(**pool.connection_kwargs)
+    except (TypeError, ValueError) as error:
+        raise ValidationError(f"{address.name}: redis-py refuses an option of the url: {error}") from None
+    return pool
 
 
 def _node(text: str, port: int) -> tuple[str, int]:

@@ -17,14 +17,13 @@ try:
 except ImportError as cause:
     raise ImportError("stores in Redis need redis-py: pip install 'pycontext-layer[redis]'") from cause
 
-from pycontext.errors import StoreUnavailableError
 from pycontext.store.advice import advice_of, questions
 from pycontext.store.breaker import Breaker, Patience
 from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import PREFIX, Key, quoted
 from pycontext.store.redis import HINTS_MS
-from pycontext.store.redis_address import Address
-from pycontext.store.redis_fault import fault_of
+from pycontext.store.redis_address import Address, pool_of
+from pycontext.store.redis_fault import FAULTS, fault_of
 from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of
 from pycontext.store.request import Reply, Request
 
@@ -69,7 +68,7 @@ class AsyncRedisLog:
             if isinstance(found, NoScriptError):
                 again = await self._run(script_of(request), key.name, request)
             elif isinstance(found, Exception):
-                raise fault_of(found, self.name, key.name)[0] from found
+                raise fault_of(found, self.name, key.name).error from found
             replies.append(reply_of(again, key, request))
         return replies
 
@@ -136,13 +135,13 @@ class AsyncRedisLog:
                 if not self._is_greeted:
                     await self._greet()
                 result = await work()
-            except (RedisError, OSError) as error:
-                fault, is_passing = fault_of(error, self.name, key)
-                wait = patience.wait() if is_passing else None
+            except FAULTS as error:
+                fault = fault_of(error, self.name, key)
+                wait = patience.wait() if fault.is_passing else None
                 if wait is None:
-                    if isinstance(fault, StoreUnavailableError):
-                        self._breaker.failed(fault)
-                    raise fault from error
+                    if fault.is_down:
+                        self._breaker.failed(fault.error)
+                    raise fault.error from error
                 await asyncio.sleep(wait)
             else:
                 self._breaker.worked()
@@ -175,7 +174,7 @@ def _client(address: Address) -> Any:
         login = {name: value for name, value in options.items() if name not in ("username", "password", "db")}
         sentinel = Sentinel(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
         return sentinel.master_for(address.service)
-    pool = redis.ConnectionPool.from_url(address.url, retry=once, **options)
+    pool = pool_of(redis.ConnectionPool, address, retry=once)
     # Bytes are what we write; an address may say otherwise for the rest of a program.
     pool.connection_kwargs["decode_responses"] = False
     # It closes its connections then; one that was given a pool leaves that to others.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from redis import exceptions
 
@@ -16,8 +16,13 @@ from pycontext.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["fault_of"]
+__all__ = ["FAULTS", "Fault", "fault_of"]
 
+FAULTS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
+"""What a client raises where the server or the way to it fails; that of a cluster has a root of its own."""
+
+_SILENT: Final = "the server did not answer in time"
+_AWAY: Final = "the server cannot be reached"
 _CROWDED: Final = "max number of clients reached"
 
 # By the first word of what the server says, where redis-py has no class for it: the error, whether to try again, and
@@ -54,21 +59,36 @@ _CLASSES: Final[tuple[tuple[str, tuple[type[StoreError], bool, str]], ...]] = (
     ("MasterDownError", _WORDS["MASTERDOWN"]),
     ("MovedError", _WORDS["MOVED"]),
     ("AskError", _WORDS["ASK"]),
-    ("TimeoutError", (StoreTimeoutError, True, "the server did not answer in time")),
-    ("ConnectionError", (StoreUnavailableError, True, "the server cannot be reached")),
-    ("RedisClusterException", (StoreUnavailableError, True, "the cluster cannot be reached")),
+    ("TimeoutError", (StoreTimeoutError, True, _SILENT)),
+    ("ConnectionError", (StoreUnavailableError, True, _AWAY)),
+    ("RedisClusterException", (StoreUnavailableError, True, _AWAY)),
 )
 
 
-def fault_of(error: Exception, name: str, key: str = "") -> tuple[StoreError, bool]:
-    """Return the error of ours for one of redis-py, and whether it is worth trying again.
+class Fault(NamedTuple):
+    """What a failure means.
+
+    Attributes:
+        error: of ours.
+        is_passing: whether it is worth trying again.
+        is_down: whether the server did not answer at all.
+    """
+
+    error: StoreError
+    is_passing: bool
+    is_down: bool
+
+
+def fault_of(error: Exception, name: str, key: str = "") -> Fault:
+    """Return what an error of redis-py means.
 
     Args:
         error: of redis-py, or of the system.
         name: of the store, without a password.
         key: that was asked for, where there is one.
     """
-    said = " ".join(str(error).split())
+    # Behind that colon redis-py shows its clients, some releases with their passwords.
+    said = " ".join(str(error).split()).partition(" : <")[0]
     where = f"{name} {key}" if key else name
     word = said.partition(" ")[0].rstrip(":")
     kind, is_passing, meaning = StoreError, False, "the server refuses"
@@ -85,7 +105,8 @@ def fault_of(error: Exception, name: str, key: str = "") -> tuple[StoreError, bo
                 break
         else:
             if isinstance(error, TimeoutError):
-                kind, is_passing, meaning = StoreTimeoutError, True, "the server did not answer in time"
+                kind, is_passing, meaning = StoreTimeoutError, True, _SILENT
             elif isinstance(error, OSError):
-                kind, is_passing, meaning = StoreUnavailableError, True, "the server cannot be reached"
-    return kind(f"{where}: {meaning} ({said[:200]})"), is_passing
+                kind, is_passing, meaning = StoreUnavailableError, True, _AWAY
+    is_down = meaning in (_SILENT, _AWAY)
+    return Fault(kind(f"{where}: {meaning} ({said[:200]})"), is_passing, is_down)

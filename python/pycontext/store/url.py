@@ -121,8 +121,11 @@ def _split(url: Any) -> SplitResult:
         raise ValidationError(
             f"url names a host, and {parts.scheme} has none: {parts.scheme}:///path has three slashes"
         )
-    if parts.scheme == "unix" and not parts.path.strip("/"):
+    if parts.scheme == "unix" and (not parts.path.strip("/") or parts.netloc.rpartition("@")[2]):
         raise ValidationError("url has no path of a socket: unix:///path")
+    if parts.scheme in _REDIS and parts.scheme != "unix" and "@" in parts.path + parts.query + parts.fragment:
+        # Or a part of the password would be taken for a host, and shown.
+        raise ValidationError("url has an @ behind its host: in a password, / ? # and @ are %2F %3F %23 and %40")
     if parts.scheme in _REDIS and parts.scheme != "unix" and not parts.netloc.rpartition("@")[2].strip(":,"):
         raise ValidationError(f"url of scheme {parts.scheme} has no host")
     return parts
