@@ -91,11 +91,11 @@ MAY_IMPORT = {
     "store.redis_fault": {"errors"},
     "store.redis_script": {"errors", "store.hint", "store.key", "store.request"},
     "store.redis": {
-        "errors", "store.advice", "store.breaker", "store.hint", "store.key", "store.redis_address",
-        "store.redis_fault", "store.redis_script", "store.request",
+        "store.advice", "store.breaker", "store.hint", "store.key", "store.redis_address", "store.redis_fault",
+        "store.redis_script", "store.request",
     },
     "store.redis_async": {
-        "errors", "store.advice", "store.breaker", "store.hint", "store.key", "store.redis", "store.redis_address",
+        "store.advice", "store.breaker", "store.hint", "store.key", "store.redis", "store.redis_address",
         "store.redis_fault", "store.redis_script", "store.request",
     },
     "store.sync_store": {
