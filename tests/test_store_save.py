@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from pycontext import ConflictError, ContextStore, FencedError, UnknownSessionError, ValidationError, transfer
+from pycontext import ConflictError, ContextStore, FencedError, UnknownSessionError, ValidationError, handoff, transfer
 from stores import block, package, texts
 from strategies import counter_of, packages
 
@@ -156,10 +156,21 @@ def test_a_package_that_changed_hands_is_saved_over_its_parent(home):
     version = other.save(theirs)
     assert (version, version.epoch) == (2, 1)
     loaded = store.load("s")
-    assert (loaded.agent_id, loaded.epoch, loaded.sender, loaded.version) == ("bob", 1, theirs.sender, 2)
+    assert (loaded.agent_id, loaded.epoch, loaded.sender, loaded.version) == ("bob", 1, "ann", 2)
     # What the old owner kept is fenced off.
     with pytest.raises(FencedError):
         store.append("s", [block("b")], epoch=0)
+
+
+def test_whoever_handed_a_package_over_still_answers_for_it_when_it_was_saved(home):
+    store = home.open()
+    given = handoff(package(block("a")), to="bob").package
+    for _ in range(2):
+        store.save(given)
+        loaded = home.open().load(given.session_id)
+        assert (given.author, loaded.author, loaded.sender, loaded.agent_id) == ("ann", "ann", "ann", "bob")
+    store.append(given.session_id, [block("b")])
+    assert home.open().load(given.session_id).author == "bob"
 
 
 def test_a_package_that_changed_hands_is_not_saved_over_what_its_parent_became(home):

@@ -32,7 +32,7 @@ from pycontext.errors import (
 from pycontext.package import ContextPackage, check_package
 from pycontext.store.change import Change, Kind
 from pycontext.store.codec import Codec, Place
-from pycontext.store.hint import Hint
+from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import Key, check_namespace, seen_name
 from pycontext.store.replica import Replica, Replicas, Update
 from pycontext.store.request import (
@@ -53,7 +53,7 @@ from pycontext.store.request import (
 )
 from pycontext.store.version import Version
 
-__all__ = ["Batch", "Operations", "Redact", "Refresh", "Steps", "hint_of", "milliseconds"]
+__all__ = ["Batch", "Operations", "Redact", "Refresh", "Steps", "hint_id", "hint_of", "taking"]
 
 _LOG: Final = logging.getLogger("pycontext.store")
 _T = TypeVar("_T")
@@ -644,8 +644,34 @@ def milliseconds(name: str, seconds: object) -> int:
     return max(int(seconds * 1000), 1)
 
 
+def taking(most: int, lease_seconds: float) -> tuple[int, int]:
+    """Return how many hints to take, and for how many milliseconds.
+
+    Raises:
+        ValidationError: one of them is outside its limits.
+    """
+    check_tokens("most", most, least=1, most=MOST_HINTS)
+    return int(most), milliseconds("lease_seconds", lease_seconds)
+
+
+def hint_id(hint: Hint) -> str:
+    """Return the id by which a log knows a hint.
+
+    Raises:
+        ValidationError: it is no hint.
+    """
+    if not isinstance(hint, Hint):
+        raise ValidationError(f"hint {shown(hint)} is {type(hint).__name__}, not a Hint")
+    return hint.id
+
+
 def hint_of(package: ContextPackage) -> Hint:
-    """Return what its agent is told of a package."""
+    """Return what its agent is told of a package.
+
+    Raises:
+        ValidationError: it is no package.
+    """
+    check_package("package", package)
     return Hint("", package.session_id, package.sender or "", package.version, package.epoch)
 
 

@@ -13,7 +13,7 @@ from pycontext.store.base import REPLAY_SECONDS, Recover
 from pycontext.store.hint import Hint
 from pycontext.store.key import inbox_name
 from pycontext.store.log import Log
-from pycontext.store.operations import Batch, Operations, Refresh, Steps, hint_of, milliseconds
+from pycontext.store.operations import Batch, Operations, Refresh, Steps, hint_id, hint_of, taking
 from pycontext.store.request import Listed
 from pycontext.store.version import Version
 
@@ -134,18 +134,18 @@ class Store:
     def notify(self, package: ContextPackage) -> None:
         """Tell the agent of a package that it is there."""
         self._check()
-        self._log.notify(inbox_name(self._do.namespace, package.agent_id), hint_of(package))
+        hint = hint_of(package)
+        self._log.notify(inbox_name(self._do.namespace, package.agent_id), hint)
 
     def inbox(self, agent_id: str, *, most: int = 16, lease_seconds: float = 60.0) -> list[Hint]:
         """Return hints of sessions that wait for an agent."""
         self._check()
-        lease_ms = milliseconds("lease_seconds", lease_seconds)
-        return self._log.take(inbox_name(self._do.namespace, agent_id), most, lease_ms)
+        return self._log.take(inbox_name(self._do.namespace, agent_id), *taking(most, lease_seconds))
 
     def settle(self, agent_id: str, hint: Hint) -> None:
         """Say that a hint was dealt with."""
         self._check()
-        self._log.settle(inbox_name(self._do.namespace, agent_id), hint.id)
+        self._log.settle(inbox_name(self._do.namespace, agent_id), hint_id(hint))
 
     def remember(self, session_id: str, operation_id: str, *, seconds: float = REPLAY_SECONDS) -> bool:
         """Remember an operation that is imported, and return whether it was not known."""
