@@ -12,7 +12,6 @@ from hypothesis import HealthCheck, settings
 from tiktoken_ext import openai_public
 
 from pycontext import _core
-from redis_server import RedisServer
 from stores import KINDS, WAITING, home_of
 
 pytest_plugins = ["servers.fixtures"]
@@ -52,34 +51,20 @@ def tiktoken_count(text: str, name: str = "o200k_base") -> int:
     return _count(name)(text)
 
 
-@pytest.fixture(scope="session")
-def redis_url():
-    """A function that returns the address of a server that all tests share, started when it is first called."""
-    servers = []
-
-    def url():
-        if not servers:
-            servers.append(RedisServer())
-        return servers[0].url
-
-    yield url
-    for server in servers:
-        server.stop()
-
-
-def _home(kind, folder, redis_url):
-    home = home_of(kind, folder, redis_url)
+def _home(request, folder):
+    # The server is started when the first test needs it.
+    home = home_of(request.param, folder, lambda: request.getfixturevalue("redis_server").url)
     yield home
     home.close()
 
 
 @pytest.fixture(params=KINDS)
-def home(request, tmp_path, redis_url):
+def home(request, tmp_path):
     """A place of each kind, for stores that wait and those that are awaited."""
-    yield from _home(request.param, tmp_path, redis_url)
+    yield from _home(request, tmp_path)
 
 
 @pytest.fixture(params=WAITING)
-def waiting_home(request, tmp_path, redis_url):
+def waiting_home(request, tmp_path):
     """A place of each kind, for stores that wait."""
-    yield from _home(request.param, tmp_path, redis_url)
+    yield from _home(request, tmp_path)

@@ -49,6 +49,9 @@ class Awaited:
 
         return self._runner.run(collected())
 
+    def known(self, session_id):
+        return self.store.known(session_id)
+
     def __getattr__(self, name):
         method = getattr(self.store, name)
         return lambda *arguments, **options: self._runner.run(method(*arguments, **options))

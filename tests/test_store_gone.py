@@ -33,8 +33,11 @@ def ended(home, how):
         assert home.open().delete("s") is True
 
 
-@pytest.mark.parametrize("how", ["expired", "deleted"])
-@pytest.mark.parametrize("call", CALLS)
+# To wait for the time to pass takes a while: what looks, and what writes.
+WAYS = [(call, "deleted") for call in CALLS] + [("load", "expired"), ("append", "expired")]
+
+
+@pytest.mark.parametrize(("call", "how"), WAYS)
 def test_who_has_seen_a_session_is_told_that_it_is_gone(home, call, how):
     store = home.open(ttl=0.1 if how == "expired" else None)
     store.save(package(block("a")))
@@ -100,8 +103,8 @@ def test_of_many_the_ones_that_are_gone_are_named(home):
     assert version == 2
 
 
-def test_a_session_lives_as_long_as_it_is_written_to(home):
-    store, reader = home.open(ttl=0.4), home.open()
+def test_a_session_lives_as_long_as_it_is_written_to(waiting_home):
+    store, reader = waiting_home.open(ttl=0.4), waiting_home.open()
     store.save(package(session_id="left"))
     store.save(package())
     for number in range(4):
@@ -157,3 +160,35 @@ def test_a_session_begins_once(home):
 def test_a_time_to_live_is_a_number_of_seconds(home, ttl):
     with pytest.raises(ValidationError, match=r"ttl .* is not a number of seconds above 0"):
         home.open(ttl=ttl)
+
+
+def test_an_import_is_remembered_whatever_becomes_of_the_session(home):
+    store, other = home.open(), home.open()
+    assert store.remember("s", "o") is True
+    assert other.remember("s", "o") is False
+    # Names that would be one if marks were written as they are.
+    assert [store.remember(*names) for names in (("s", "o:p"), ("s:o", "p"), ("t", "o"))] == [True] * 3
+    assert home.open(namespace="other").remember("s", "o") is True
+    store.save(package(session_id="s"))
+    store.purge("s")
+    assert other.remember("s", "o") is False
+    other.forget("s", "o")
+    assert store.remember("s", "o", seconds=0.1) is True
+    time.sleep(0.15)
+    assert other.remember("s", "o") is True
+    assert list(store.sessions()) == []
+    with pytest.raises(ValidationError, match="seconds"):
+        store.remember("s", "p", seconds=0)
+
+
+def test_what_a_store_knows_without_asking(home):
+    store, other = home.open(), home.open()
+    assert store.known("s") is None
+    store.save(package(block("a")))
+    other.load("s")
+    store.append("s", [block("b")])
+    assert [one.known("s").blocks.ids() for one in (store, other)] == [["a", "b"], ["a"]]
+    other.known("s").blocks.clear()
+    assert other.known("s").blocks.ids() == ["a"]
+    store.delete("s")
+    assert store.known("s") is None

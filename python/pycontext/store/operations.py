@@ -53,7 +53,7 @@ from pycontext.store.request import (
 )
 from pycontext.store.version import Version
 
-__all__ = ["Batch", "Operations", "Redact", "Refresh", "Steps", "hint_id", "hint_of", "taking"]
+__all__ = ["Batch", "Operations", "Redact", "Refresh", "Steps", "hint_id", "hint_of", "milliseconds", "taking"]
 
 _LOG: Final = logging.getLogger("pycontext.store")
 _T = TypeVar("_T")

@@ -13,7 +13,7 @@ from pycontext.store.base import REPLAY_SECONDS, Recover
 from pycontext.store.hint import Hint
 from pycontext.store.key import inbox_name
 from pycontext.store.log import Log
-from pycontext.store.operations import Batch, Operations, Refresh, Steps, hint_id, hint_of, taking
+from pycontext.store.operations import Batch, Operations, Refresh, Steps, hint_id, hint_of, milliseconds, taking
 from pycontext.store.request import Listed
 from pycontext.store.version import Version
 
