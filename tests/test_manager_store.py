@@ -29,8 +29,17 @@ USER, AGENT, TOOL, MEMORY = ContextType.USER, ContextType.AGENT, ContextType.TOO
 
 
 @pytest.fixture
-def url(tmp_path):
+def file(tmp_path):
     return f"sqlite:///{tmp_path}/sessions.db"
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def url(request):
+    if request.param == "sqlite":
+        return request.getfixturevalue("file")
+    server = request.getfixturevalue("redis_server")
+    server.mend()
+    return server.url
 
 
 def ids(manager, session="s"):
@@ -231,8 +240,8 @@ def test_a_removed_block_is_removed_for_all(url):
     assert ids(one) == ids(other) == ["a", "c"]
 
 
-def test_a_purged_block_is_nowhere(url, tmp_path):
-    one, other = two(url, max_tokens=300)
+def test_a_purged_block_is_nowhere(file, tmp_path):
+    one, other = two(file, max_tokens=300)
     secret = "the secret word is qzvwkx"  # short enough to stand in the file as it is
     one.add_context("s", secret, MEMORY, 0.3, block_id="secret")
     for number in range(30):
