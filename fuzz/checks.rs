@@ -7,6 +7,7 @@ use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
 use pycontext_core::row::{Extra, Rare, Row};
 use pycontext_core::slice::Slice;
+use pycontext_core::wire::change;
 use pycontext_core::wire::envelope::{self, Envelope};
 use pycontext_core::wire::package::{self, Encoder, Header, Metrics, Package};
 
@@ -24,8 +25,11 @@ const SMALL: Limits = Limits {
 /// Longest message of an error, in characters.
 const LONGEST: usize = 300;
 
-/// Any bytes: refused in one line, or a package that comes back from the bytes it is written to.
+/// Any bytes: refused in one line, or a package that comes back from the bytes it is written to; and the same as what a
+/// store keeps of a change.
 pub fn package(bytes: &[u8]) {
+    changed(bytes, &SMALL);
+    changed(bytes, &Limits::DEFAULT);
     drop(read(bytes, &SMALL));
     if let Some((header, columns)) = read(bytes, &Limits::DEFAULT) {
         same(&header, &columns, &write(&header, &columns));
@@ -61,6 +65,20 @@ pub fn structured(bytes: &[u8]) {
         }
     }
     package(&written);
+}
+
+fn changed(bytes: &[u8], limits: &Limits) {
+    match change::Change::decode(bytes, limits) {
+        Ok((change, place)) => {
+            let package = &bytes[place];
+            let written = change.encode(package);
+            let again = change::Change::decode(&written, limits);
+            let (same, place) = again.expect("what was written is read");
+            assert_eq!(same, change);
+            assert_eq!(&written[place], package);
+        }
+        Err(fault) => is_one_line(&fault.to_string()),
+    }
 }
 
 type Decoded = (Header, Columns<Slice>);
