@@ -299,6 +299,8 @@ class Operations:
         if block_id is None:
             if not (yield from self.delete(session_id, None)):
                 raise UnknownSessionError(f"session {shown(session_id)} does not exist")
+            # What was deleted may stand in a journal still.
+            yield from self._trim(self._replica(session_id).key)
             return None
         check_id("block_id", block_id)
         key = self._replica(session_id).key
