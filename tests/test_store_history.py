@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+import redis
 
-from pycontext import ContextError, UnknownSessionError, ValidationError, VersionGoneError
-from stores import block, package, texts
+from pycontext import ContextError, CorruptPayloadError, UnknownSessionError, ValidationError, VersionGoneError
+from stores import KINDS, block, package, texts
 
 
 def begun(home, *ids):
@@ -238,3 +239,17 @@ def test_a_store_that_remembers_one_session_only(home):
 def test_a_store_remembers_some_sessions(home, sessions):
     with pytest.raises(ValidationError, match="sessions"):
         home.open(sessions=sessions)
+
+
+@pytest.mark.parametrize("home", [kind for kind in KINDS if kind.startswith("redis")], indirect=True)
+@pytest.mark.parametrize(("field", "name"), [("S", "snapshot of version 1"), ("d2", "change of version 2")])
+def test_what_the_server_has_lost_is_damage(home, field, name):
+    store = begun(home, "a")
+    store.append("s", [block("b")])
+    store.append("s", [block("c")])
+    with redis.Redis.from_url(home.url) as client:
+        client.hdel("pctx:{default:s}", field)
+    with pytest.raises(CorruptPayloadError, match=name):
+        home.open().load("s")
+    # Whoever knows it needs nothing of that.
+    assert store.load("s").blocks.ids() == ["a", "b", "c"]

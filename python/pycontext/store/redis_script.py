@@ -120,8 +120,8 @@ def _news(raw: list[Any]) -> News:
         int(epoch),
         int(snapshot_version),
         snapshot_operation.decode(),
-        # Also one that is not there: then it is damaged.
-        snapshot if snapshot != b"" else None,
+        # One that is not there is damaged.
+        None if snapshot == b"" else snapshot or b"",
         [_change(change) for change in changes],
     )
 

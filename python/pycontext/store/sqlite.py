@@ -475,12 +475,15 @@ def _news(db: sqlite3.Connection, session: int, at: Standing, request: Sync) -> 
     else:
         snapshot = b""
     if snapshot is not None:
-        (snapshot,) = db.execute("SELECT body FROM snapshots WHERE session = ?", (session,)).fetchone()
-    changes = db.execute(
-        "SELECT operation_id, body FROM changes WHERE session = ? AND version > ? ORDER BY version LIMIT ?",
-        (session, start, request.most),
-    ).fetchall()
-    return News(*head, snapshot, changes)
+        (snapshot,) = db.execute("SELECT body FROM snapshots WHERE session = ?", (session,)).fetchone() or (b"",)
+    last = min(at.version, start + request.most)
+    rows = db.execute(
+        "SELECT version, operation_id, body FROM changes WHERE session = ? AND version > ? AND version <= ?",
+        (session, start, last),
+    )
+    found = {version: (operation_id, body) for version, operation_id, body in rows}
+    # One that is missing is damaged: the next would be taken for it.
+    return News(*head, snapshot, [found.get(version, ("", b"")) for version in range(start + 1, last + 1)])
 
 
 def _knows(db: sqlite3.Connection, session: int, at: Standing, request: Sync | Compact) -> bool:
@@ -504,7 +507,7 @@ def _compact(db: sqlite3.Connection, session: int, at: Standing, request: Compac
 
 
 def _listed(db: sqlite3.Connection, session: int, at: Standing, written_ms: int, ends_ms: int | None) -> Listed:
-    (snapshot,) = db.execute("SELECT length(body) FROM snapshots WHERE session = ?", (session,)).fetchone()
+    (snapshot,) = db.execute("SELECT length(body) FROM snapshots WHERE session = ?", (session,)).fetchone() or (0,)
     changes, size = db.execute(
         "SELECT count(*), coalesce(sum(length(body)), 0) FROM changes WHERE session = ?", (session,)
     ).fetchone()
