@@ -25,11 +25,11 @@ FUZZ_LIMITS := -max_total_time=$(SECONDS) -rss_limit_mb=512 -max_len=4096
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE
 
-.PHONY: help demo test lint bench fuzz clean need redis-server
+.PHONY: help demo test lint bench bench-store fuzz clean need redis-server
 .DELETE_ON_ERROR:
 
 help: ## show this
-	@grep -E '^[a-z]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 13
 
 demo: .venv/wheel ## build the wheel, install it, prune the recorded tool traces
 	@$(BIN)/pycontext demo
@@ -48,6 +48,9 @@ lint: .venv/wheel .venv/test ## formatting, lints and types; the stub against th
 
 bench: .venv/wheel .venv/bench ## measure, print one table, keep it in benches/README.md
 	$(BIN)/python -m benches
+
+bench-store: .venv/wheel .venv/bench redis-server ## measure the stores, keep that in benches/stores.md
+	$(BIN)/python -m benches.store
 
 # cargo-fuzz wants flags that are not stable; RUSTC_BOOTSTRAP lets the one toolchain have them.
 fuzz: .venv/wheel .venv/fuzz .cache/cargo-fuzz ## look for inputs that break a decoder, SECONDS=60 for each target

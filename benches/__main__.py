@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
 import sys
-from datetime import UTC, datetime
-from importlib.metadata import version
-from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -16,7 +10,8 @@ from rich.table import Table
 
 from benches.data import ROOT, missing
 from benches.evaluation import framing
-from benches.frame import Row, Spread
+from benches.frame import Row
+from benches.page import HEADINGS, cells, machine, markdown, markdown_of, table_of
 from benches.plot import prune_by_size
 from benches.python import (
     add_context,
@@ -54,7 +49,6 @@ PLOT = ROOT / "benches" / "prune_blocks.svg"
 README = ROOT / "README.md"
 FRAMING = ROOT / "docs" / "framing.md"
 
-HEADINGS = ["job", "ours", "other", "time of other", "ratio", "required"]
 FRAMING_HEADINGS = ["steps that add", "steps", "recorded tokens", "ours", "exact", "undercounted", "over"]
 
 INTRODUCTION = """\
@@ -98,12 +92,7 @@ def main() -> int:
             rows += found
             notes += said
             bar.advance(task)
-    table = Table(title="medians (quartiles)", title_justify="left")
-    for heading in HEADINGS:
-        table.add_column(heading, justify="left" if heading in ("job", "other", "required") else "right")
-    for row in rows:
-        table.add_row(*cells(row), style={True: "green", False: "bold red", None: None}[row.met])
-    console.print(table)
+    console.print(table_of(rows))
     for note in notes:
         console.print(note, highlight=False)
     if problem := missing(*RECORDED):
@@ -120,7 +109,7 @@ def keep(rows: list[Row], notes: list[str], fits: dict[str, framing.Fit]) -> Non
     """Write the pages that hold measurements."""
     prune_by_size(rows, PLOT)
     kept = [f"- {note.removeprefix('prune command, ')}" for note in notes]
-    parts = [INTRODUCTION, *machine(), "", markdown(HEADINGS, [cells(row) for row in rows]), "", EXPLANATION, *kept]
+    parts = [INTRODUCTION, *machine(PEERS), "", markdown_of(rows), "", EXPLANATION, *kept]
     PAGE.write_text("\n".join(parts) + "\n", encoding="utf-8")
     shown = [row for row in rows if row.required or row.other in ("same contract", "tiktoken")]
     tables = {
@@ -129,30 +118,6 @@ def keep(rows: list[Row], notes: list[str], fits: dict[str, framing.Fit]) -> Non
     }
     for path, table in tables.items():
         path.write_text(between_marks(path.read_text(encoding="utf-8"), table), encoding="utf-8")
-
-
-def cells(row: Row) -> list[str]:
-    verdict = {True: ", met", False: ", MISSED", None: ""}[row.met]
-    return [
-        row.job,
-        seconds(row.ours),
-        row.other,
-        seconds(row.theirs),
-        f"{row.ratio.median:.2f}x {row.says} ({row.ratio.low:.2f}-{row.ratio.high:.2f})",
-        row.required + verdict,
-    ]
-
-
-def seconds(spread: Spread) -> str:
-    units = (("s", 1), ("ms", 1e3), ("µs", 1e6))
-    unit, scale = next((pair for pair in units if spread.median * pair[1] >= 1), units[-1])
-    median, low, high = (number(value * scale) for value in (spread.median, spread.low, spread.high))
-    return f"{median} {unit} ({low}-{high})"
-
-
-def number(value: float) -> str:
-    """Three digits, without an exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def framing_cells(fits: dict[str, framing.Fit]) -> list[list[str]]:
@@ -186,23 +151,6 @@ def between_marks(text: str, table: str) -> str:
     if not found or end not in rest:
         raise SystemExit(f"a page has lost its marks {start} and {end}")
     return f"{before}{start}\n\n{table}\n\n{end}{rest.partition(end)[2]}"
-
-
-def markdown(headings: list[str], lines: list[list[str]]) -> str:
-    table = [headings, ["---"] * len(headings), *lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in table)
-
-
-def machine() -> list[str]:
-    models = [line for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines() if "model name" in line]
-    model = models[0].partition(":")[2].strip() if models else platform.machine()
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    rust = subprocess.run(["rustc", "--version"], capture_output=True, text=True, check=False).stdout.split()
-    return [
-        f"- {datetime.now(UTC):%Y-%m-%d}, commit {git.stdout.strip() or 'unknown'}",
-        f"- {model}, {os.cpu_count()} cores, {platform.system()}, CPython {platform.python_version()}, rustc {rust[1]}",
-        "- " + ", ".join(f"{name} {version(name)}" for name in PEERS),
-    ]
 
 
 if __name__ == "__main__":

@@ -95,3 +95,18 @@ def compare(
             )
         )
     return rows
+
+
+def longer(job: str, other: str, ours: list[float], theirs: list[float], *, at_most: float | None = None) -> Row:
+    """One row where ours may take longer, up to so many times: our time over the other's, round by round."""
+    ratio = Spread.of([mine / their for mine, their in zip(ours, theirs, strict=True)])
+    return Row(
+        job,
+        other,
+        Spread.of(ours),
+        Spread.of(theirs),
+        ratio,
+        says="as long",
+        required=f"at most {at_most:g}x" if at_most else "",
+        met=ratio.median <= at_most if at_most else None,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from benches.frame import Row, Spread, race
+from benches.frame import Row, longer, race
 from pycontext import ContextManager, ContextType
 
 SIZES = (50, 5_000)
@@ -56,17 +56,7 @@ def held_against_free(text: Callable[[], str]) -> list[Row]:
 
     times = race(dict.fromkeys(take, add), HELD_ROUNDS, prepare=prepare)
     free, *others = times
-    return [
-        Row(
-            f"one add to {size:,} blocks, {name}",
-            free,
-            Spread.of(times[name]),
-            Spread.of(times[free]),
-            Spread.of([b / a for a, b in zip(times[free], times[name], strict=True)]),
-            says="as long",
-        )
-        for name in others
-    ]
+    return [longer(f"one add to {size:,} blocks, {name}", free, times[name], times[free]) for name in others]
 
 
 def long_against_short(text: Callable[[], str]) -> Row:
@@ -91,16 +81,5 @@ def long_against_short(text: Callable[[], str]) -> Row:
                 del manager.sessions[session].blocks[size:]
 
     times = race({names[size]: runner(size) for size in SIZES}, ROUNDS, prepare=cut_back)
-    short, long = (times[names[size]] for size in SIZES)
-    ratio = Spread.of([b / a for a, b in zip(short, long, strict=True)])
-    each = [Spread.of([value / ADDS for value in values]) for values in (long, short)]
-    return Row(
-        f"add_context to {SIZES[1]:,} blocks",
-        f"to {SIZES[0]} blocks",
-        each[0],
-        each[1],
-        ratio,
-        says="as long",
-        required=f"at most {LIMIT:g}x",
-        met=ratio.median <= LIMIT,
-    )
+    short, long = ([value / ADDS for value in times[names[size]]] for size in SIZES)
+    return longer(f"add_context to {SIZES[1]:,} blocks", f"to {SIZES[0]} blocks", long, short, at_most=LIMIT)

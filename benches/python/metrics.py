@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from benches.comparison import article
-from benches.frame import Row, Spread, compare, race
+from benches.frame import Row, compare, longer, race
 from benches.synthetic import Conversation
 from pycontext import BlockSet, ContextType
 
@@ -37,18 +37,9 @@ def run() -> tuple[list[Row], list[str]]:
         return run_all
 
     times = race({name: runner(name) for name in sets}, ROUNDS, prepare=add)
-    ratio = Spread.of([many / few for few, many in zip(times["few"], times["many"], strict=True)])
     each = {name: [value / CALLS for value in values] for name, values in times.items()}
-    scaling = Row(
-        f"metrics of {SIZES[1]:,} blocks",
-        f"of {SIZES[0]:,} blocks",
-        Spread.of(each["many"]),
-        Spread.of(each["few"]),
-        ratio,
-        says="as long",
-        required=f"at most {LIMIT:g}x",
-        met=ratio.median <= LIMIT,
-    )
+    names = (f"metrics of {SIZES[1]:,} blocks", f"of {SIZES[0]:,} blocks")
+    scaling = longer(*names, each["many"], each["few"], at_most=LIMIT)
     plain = few.plain()
     passes = race(
         {
