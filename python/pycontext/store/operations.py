@@ -34,7 +34,7 @@ from pycontext.store.change import Change, Kind
 from pycontext.store.codec import Codec, Place
 from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import Key, check_namespace, seen_name
-from pycontext.store.replica import Replica, Replicas, Update
+from pycontext.store.replica import Replica, Replicas, Update, Weight
 from pycontext.store.request import (
     Append,
     Compact,
@@ -333,7 +333,7 @@ class Operations:
         """Put a snapshot in the place of the changes of a session."""
         update = yield from self._sync(session_id)
         package, version = self._there(update, session_id)
-        if update.changes:
+        if update.weight.changes:
             yield from self._compact(self._replica(session_id).key, package, version)
         yield from self._trim(self._replica(session_id).key)
         return version
@@ -596,14 +596,14 @@ class Operations:
         try:
             if written.version - written.snapshot_version > _MANY_CHANGES:
                 yield from self._sync(replica.key.session_id)
-            elif replica.is_loaded:
+            elif _is_due(replica.weight):
+                # Only then: to do the changes of one's own costs more than to write one.
                 yield from self._compact_if_due(replica, replica.settle())
         except ContextError as error:
             _LOG.warning("session %s: no snapshot was made: %s", replica.key.session_id, error)
 
     def _compact_if_due(self, replica: Replica, update: Update) -> Steps[None]:
-        is_large = update.change_bytes > _SHARE * update.snapshot_bytes
-        if update.changes > _MANY_CHANGES or (update.changes > _FEW_CHANGES and is_large):
+        if _is_due(update.weight):
             package, version = update.package, update.version
             if package is None or version is None:
                 return
@@ -626,6 +626,14 @@ class Operations:
             left = yield key, Trim()
             if not isinstance(left, int) or not left:
                 return
+
+
+def _is_due(weight: Weight | None) -> bool:
+    """Whether a snapshot is to be made."""
+    if weight is None:
+        return False
+    is_large = weight.change_bytes > _SHARE * weight.snapshot_bytes
+    return weight.changes > _MANY_CHANGES or (weight.changes > _FEW_CHANGES and is_large)
 
 
 def _check_epoch(epoch: int | None) -> None:

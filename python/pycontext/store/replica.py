@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import Final
+from typing import Final, NamedTuple
 
 from pycontext.counter import TokenCounter
 from pycontext.errors import CorruptPayloadError, ValidationError
@@ -17,7 +17,7 @@ from pycontext.store.key import Key
 from pycontext.store.request import News, Written
 from pycontext.store.version import Version
 
-__all__ = ["Replica", "Replicas", "Update"]
+__all__ = ["Replica", "Replicas", "Update", "Weight"]
 
 # More than so many changes of one's own that nobody asked for are not worth their memory: they can be read again.
 _MOST_PENDING: Final = 2_048
@@ -42,6 +42,20 @@ class _State:
     change_bytes: int = 0
 
 
+class Weight(NamedTuple):
+    """What a load has to read.
+
+    Attributes:
+        changes: in the store since the last snapshot.
+        change_bytes: of those.
+        snapshot_bytes: of the last snapshot.
+    """
+
+    changes: int
+    change_bytes: int
+    snapshot_bytes: int
+
+
 @dataclass(slots=True)
 class Update:
     """A session as a replica has it, and what came of reading news.
@@ -49,9 +63,7 @@ class Update:
     Attributes:
         package: the session, a copy; None where there was nothing to read it from.
         version: where it stands.
-        changes: in the store since the last snapshot.
-        change_bytes: of those.
-        snapshot_bytes: of the last snapshot.
+        weight: of it in the store.
         renamed: ids that were taken when their blocks came, with those that they have now.
         lost: ids of blocks that this store had seen, and that are not in the session's history any more.
         bad: what is damaged, where the caller wants the session as it was before.
@@ -59,9 +71,7 @@ class Update:
 
     package: ContextPackage | None = None
     version: Version | None = None
-    changes: int = 0
-    change_bytes: int = 0
-    snapshot_bytes: int = 0
+    weight: Weight = Weight(0, 0, 0)
     renamed: dict[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     bad: CorruptPayloadError | None = None
@@ -70,8 +80,7 @@ class Update:
         """Have a copy of a state, whose blocks are copied when one of the two is first changed."""
         self.package = state.package.with_blocks(state.package.blocks.snapshot())
         self.version = state.version
-        self.changes = state.version - state.snapshot_version
-        self.change_bytes, self.snapshot_bytes = state.change_bytes, state.snapshot_bytes
+        self.weight = Weight(state.version - state.snapshot_version, state.change_bytes, state.snapshot_bytes)
 
 
 class Replica:
@@ -94,8 +103,9 @@ class Replica:
         self._state: _State | None = None
         # Changes of our own behind the state: the operation, and the bytes as they were written.
         self._pending: list[tuple[Version, bytes]] = []
-        # The ids of their blocks.
+        # The ids of their blocks, and their bytes.
         self._pending_ids: set[str] = set()
+        self._pending_bytes = 0
         self._head: Version | None = None
 
     @property
@@ -107,6 +117,16 @@ class Replica:
     def is_loaded(self) -> bool:
         """Whether the blocks are known as well."""
         return self._state is not None
+
+    @property
+    def weight(self) -> Weight | None:
+        """What a load has to read, as far as this store knows; None where the blocks are not known."""
+        with self._lock:
+            state = self._state
+            if state is None or self._head is None:
+                return None
+            changes = self._head - state.snapshot_version
+            return Weight(changes, state.change_bytes + self._pending_bytes, state.snapshot_bytes)
 
     def find(self, ids: Iterable[str]) -> bool:
         """Return whether a block of one of these ids is known."""
@@ -128,6 +148,7 @@ class Replica:
                 if self._state is not None:
                     self._pending.append((version, change))
                     self._pending_ids.update(ids)
+                    self._pending_bytes += len(change)
             if len(self._pending) > _MOST_PENDING:
                 self._stand(None, self._head)
         return version
@@ -221,13 +242,14 @@ class Replica:
 
     def _stand(self, state: _State | None, head: Version | None) -> None:
         """Know this and nothing behind it."""
-        self._state, self._pending, self._pending_ids, self._head = state, [], set(), head
+        self._state, self._head = state, head
+        self._pending, self._pending_ids, self._pending_bytes = [], set(), 0
 
     def _catch_up(self, state: _State, renamed: dict[str, str]) -> None:
         """Do the changes of one's own."""
         for version, change in self._pending:
             self._do(state, version, change, renamed)
-        self._pending, self._pending_ids = [], set()
+        self._pending, self._pending_ids, self._pending_bytes = [], set(), 0
 
     def _snapshot(self, news: News) -> _State:
         version = Version(news.snapshot_version, news.incarnation, news.snapshot_operation, news.epoch)
