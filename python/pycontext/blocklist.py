@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableSequence, Sequence
 from contextlib import AbstractContextManager
 from threading import RLock
-from typing import Any, overload
+from typing import Any, Final, overload
 
 from pycontext import _core
 from pycontext.block import ContextBlock, ContextType, Counted, copied, needs_count, raw_count, restore
@@ -14,6 +14,10 @@ from pycontext.errors import shown
 from pycontext.held import Held, Settled
 
 __all__ = ["BlockList"]
+
+
+# The default, of which there is one in an interpreter.
+_NOTHING: Final = ()
 
 
 class BlockList(MutableSequence[ContextBlock]):
@@ -25,13 +29,16 @@ class BlockList(MutableSequence[ContextBlock]):
 
     __slots__ = ("__weakref__", "_columns", "_counter", "_held", "_revision", "lock")
 
-    def __init__(self, blocks: Iterable[ContextBlock] = (), *, counter: str | TokenCounter = DEFAULT_ENCODING) -> None:
+    def __init__(
+        self, blocks: Iterable[ContextBlock] = _NOTHING, *, counter: str | TokenCounter = DEFAULT_ENCODING
+    ) -> None:
         self._counter: TokenCounter = as_counter(counter)
         self._columns = self._empty()
         self._revision = 0
         self._held = Held()
         self.lock = RLock()
-        self.extend(blocks)
+        if blocks is not _NOTHING:
+            self.extend(blocks)
 
     def ids(self) -> list[str]:
         """Return the id of every block; makes no `ContextBlock`."""

@@ -169,6 +169,25 @@ class ContextPackage:
         del own["counter"]
         return self.over(blocks, **(own | header))
 
+    def copy(self) -> Self:
+        """Return a package of its own that is equal; its blocks are copied when one of the two is first changed."""
+        with self._blocks.settled():
+            new = object.__new__(type(self))
+            blocks = self._blocks.snapshot()
+            # Asked first: it may be made just now, and both are the work of one operation.
+            operation = self.version, self.operation_id
+            vars(new).update(
+                vars(self),
+                lock=blocks.lock,
+                _blocks=blocks,
+                _first_version=operation[0] - blocks.revision,
+                _operation=operation,
+            )
+            if self._unknown or self._unknown_of_blocks:
+                kept = {"_unknown": self._unknown, "_unknown_of_blocks": self._unknown_of_blocks}
+                vars(new).update(deepcopy(kept))
+            return new
+
     def pass_on(self, agent_id: str) -> Self:
         """Return the same session under another owner, one version and one epoch later, and fence this one off."""
         with self._blocks.settled():

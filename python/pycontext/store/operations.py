@@ -266,7 +266,7 @@ class Operations:
         with package.lock, package.blocks.settled():
             package.blocks.check_open()
             known = self._known.get(package)
-            taken = package.with_blocks(package.blocks.snapshot())
+            taken = package.copy()
         if expect is None and known is None:
             known = yield from self._parent(taken)
         expected = known if expect is None else self._expected(self._replica(session_id), expect)
@@ -584,7 +584,7 @@ class Operations:
             raise _refusal(reply, key, self._replicas[key].head, expected)
         written = _written(reply)
         version = Version(written.version, written.incarnation, operation_id, written.epoch, written.previous)
-        self._replicas[key].replaced(package.with_blocks(package.blocks.snapshot()), version, len(data))
+        self._replicas[key].replaced(package.copy(), version, len(data))
         return version
 
     def _closed(self, package: ContextPackage, place: Place) -> bytes:

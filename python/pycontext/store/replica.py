@@ -78,7 +78,7 @@ class Update:
 
     def show(self, state: _State) -> None:
         """Have a copy of a state, whose blocks are copied when one of the two is first changed."""
-        self.package = state.package.with_blocks(state.package.blocks.snapshot())
+        self.package = state.package.copy()
         self.version = state.version
         self.weight = Weight(state.version - state.snapshot_version, state.change_bytes, state.snapshot_bytes)
 
