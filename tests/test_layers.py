@@ -70,8 +70,11 @@ MAY_IMPORT = {
     "store.request": set(),
     "store.hint": set(),
     "store.rules": {"store.request"},
-    "store.log": {"store.hint", "store.key", "store.request"},
-    "store.advice": set(),
+    "store.finding": set(),
+    "store.log": {"store.finding", "store.hint", "store.key", "store.request"},
+    "store.advice": {"store.finding"},
+    "store.sqlite_advice": {"store.finding"},
+    "store.sqlite_fault": {"errors"},
     "store.breaker": {"errors"},
     "store.change": {"_core", "blockset", "counter", "errors", "limits", "package"},
     "store.codec": {"_core", "claims", "errors", "keys", "limits", "store.key", "wire"},
@@ -84,23 +87,26 @@ MAY_IMPORT = {
         "store.hint", "store.key", "store.replica", "store.request", "store.version",
     },
     "store.base": {"block", "errors", "package", "store.hint", "store.operations", "store.request", "store.version"},
-    "store.memory": {"store.hint", "store.key", "store.request", "store.rules"},
+    "store.memory": {"store.finding", "store.hint", "store.key", "store.request", "store.rules"},
     "store.threaded": {"store.hint", "store.key", "store.log", "store.request"},
-    "store.sqlite": {"errors", "store.hint", "store.key", "store.request", "store.rules"},
+    "store.sqlite": {
+        "errors", "store.finding", "store.hint", "store.key", "store.request", "store.rules", "store.sqlite_advice",
+        "store.sqlite_fault",
+    },
     "store.redis_address": {"errors"},
     "store.redis_fault": {"errors"},
     "store.redis_script": {"errors", "store.hint", "store.key", "store.request"},
     "store.redis": {
-        "store.advice", "store.breaker", "store.hint", "store.key", "store.redis_address", "store.redis_fault",
-        "store.redis_script", "store.request",
+        "store.advice", "store.breaker", "store.finding", "store.hint", "store.key", "store.redis_address",
+        "store.redis_fault", "store.redis_script", "store.request",
     },
     "store.redis_async": {
         "store.advice", "store.breaker", "store.hint", "store.key", "store.redis", "store.redis_address",
         "store.redis_fault", "store.redis_script", "store.request",
     },
     "store.sync_store": {
-        "block", "errors", "package", "store.base", "store.hint", "store.key", "store.log", "store.operations",
-        "store.request", "store.version",
+        "block", "errors", "package", "store.base", "store.finding", "store.hint", "store.key", "store.log",
+        "store.operations", "store.request", "store.version",
     },
     "store.async_store": {
         "block", "errors", "package", "store.base", "store.hint", "store.key", "store.log", "store.operations",
@@ -128,7 +134,7 @@ MAY_IMPORT = {
         "_core", "block", "blockset", "budget", "errors", "messages.fields", "package", "policy", "scorer", "selection",
     },
     "cli.exits": set(),
-    "cli.console": {"selection"},
+    "cli.console": {"block", "selection"},
     "cli.conversations": {"blockset", "counter", "errors", "messages.openai", "strict_json"},
     "cli.options": set(),
     "cli.source": {"cli.console", "cli.conversations", "counter"},
@@ -141,14 +147,35 @@ MAY_IMPORT = {
         "selection",
     },
     "cli.count": {"cli.console", "cli.conversations", "cli.exits", "cli.options", "cli.source", "counter", "errors"},
-    "cli.demo": {
-        "block", "blockset", "cli.console", "cli.exits", "cli.options", "counter", "messages.openai", "selection",
+    "cli.store.address": {"cli.console", "errors", "store.sync_store", "store.url"},
+    "cli.store.ls": {
+        "cli.console", "cli.exits", "cli.store.address", "errors", "store.finding", "store.request",
     },
-    "cli.main": {"_core", "cli.conversations", "cli.exits", "errors"},  # and, by name, the command that runs
+    "cli.store.show": {
+        "cli.console", "cli.exits", "cli.options", "cli.store.address", "package", "store.finding", "store.request",
+    },
+    "cli.store.copy": {"cli.console", "cli.exits", "cli.store.address", "errors", "store.sync_store"},
+    "cli.store.gc": {
+        "cli.console", "cli.exits", "cli.options", "cli.store.address", "errors", "store.finding", "store.sync_store",
+    },
+    "cli.store.purge": {"cli.console", "cli.exits", "cli.store.address", "errors"},
+    "cli.store.doctor": {
+        "block", "cli.console", "cli.exits", "cli.store.address", "errors", "package", "store.finding",
+        "store.sync_store",
+    },
+    "cli.store.command": {
+        "cli.options", "cli.store.address", "cli.store.copy", "cli.store.doctor", "cli.store.gc", "cli.store.ls",
+        "cli.store.purge", "cli.store.show",
+    },
+    "cli.demo": {
+        "blockset", "cli.console", "cli.exits", "cli.options", "cli.store.address", "counter", "errors",
+        "messages.openai", "package", "selection", "store.finding",
+    },
+    "cli.main": {"_core", "cli.conversations", "cli.exits", "cli.options", "errors"},  # and, by name, the command
 }  # fmt: skip
 
 # Names and nothing else.
-FACADES = {"", "messages", "store", "cli", "__main__"}
+FACADES = {"", "messages", "store", "cli", "cli.store", "__main__"}
 
 
 def name_of(path):

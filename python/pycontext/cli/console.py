@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
 
+from pycontext.block import ContextBlock, ContextType
 from pycontext.selection import Reason
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.progress import ProgressColumn
 
-__all__ = ["WORDS", "Report", "clip", "progress"]
+__all__ = ["WORDS", "Report", "clip", "counted", "lasting", "line_of", "progress"]
 
 # What a reason means, in a table.
 WORDS: Final = {
@@ -65,30 +67,57 @@ class Report:
             console.print(table)
 
 
+def line_of(block: ContextBlock) -> str:
+    """What a block says, or the calls that it makes, for one line."""
+    if block.content or block.type is not ContextType.AGENT:
+        return block.content
+    try:
+        calls = json.loads(block.metadata.get("openai.tool_calls", "[]"))
+        return ", ".join(f"{call['function']['name']}({call['function']['arguments']})" for call in calls)
+    except (ValueError, LookupError, TypeError, AttributeError):
+        # Anybody may write what is no call.
+        return ""
+
+
+def lasting(seconds: float) -> str:
+    """Return a time as people read it, in its largest unit."""
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 @contextmanager
 def progress(stream: BinaryIO, label: str, *, hidden: bool) -> Iterator[Callable[[int], object]]:
     """Show how many bytes of a file are read, on standard error and only to people."""
     if hidden or not sys.stderr.isatty():
         yield lambda _: None
         return
-    from rich.console import Console  # noqa: PLC0415  # only people need it
-    from rich.progress import (  # noqa: PLC0415
-        BarColumn,
-        DownloadColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-        TransferSpeedColumn,
-    )
+    from rich import progress as shown  # noqa: PLC0415  # only people need it
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        size = os.fstat(stream.fileno()).st_size if stream is not sys.stdin.buffer else None
-        task = bar.add_task(label, total=size or None)
+    size = os.fstat(stream.fileno()).st_size if stream is not sys.stdin.buffer else None
+    with _bar(label, size or None, shown.DownloadColumn(), shown.TransferSpeedColumn()) as advance:
+        yield advance
+
+
+@contextmanager
+def counted(label: str, total: int, *, hidden: bool) -> Iterator[Callable[[int], object]]:
+    """Show how many of some things are done, on standard error and only to people."""
+    if hidden or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.progress import MofNCompleteColumn  # noqa: PLC0415  # only people need it
+
+    with _bar(label, total, MofNCompleteColumn()) as advance:
+        yield advance
+
+
+@contextmanager
+def _bar(label: str, total: int | None, *columns: ProgressColumn) -> Iterator[Callable[[int], object]]:
+    from rich.console import Console  # noqa: PLC0415  # only people need it
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn  # noqa: PLC0415
+
+    all_columns = (TextColumn("{task.description}"), BarColumn(), *columns, TimeRemainingColumn())
+    with Progress(*all_columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=total)
         yield lambda n: bar.advance(task, n)

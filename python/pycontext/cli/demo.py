@@ -5,25 +5,30 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pycontext.block import ContextBlock, ContextType
 from pycontext.blockset import BlockSet
-from pycontext.cli.console import WORDS, clip
+from pycontext.cli.console import WORDS, Report, clip, line_of
 from pycontext.cli.exits import Exit
 from pycontext.cli.options import whole
+from pycontext.cli.store.address import opened, warnings_told
 from pycontext.counter import count_tokens
+from pycontext.errors import ContextError
 from pycontext.messages.openai import to_blocks
+from pycontext.package import ContextPackage
 from pycontext.selection import Reason, Selection
+from pycontext.store.finding import size_of
 
 __all__ = ["add_parser", "run"]
 
@@ -32,6 +37,9 @@ _BUDGET: Final = 6_000
 # The customer's report is the first message after the policy, and too good to lose.
 _PINNED: Final = "m1"
 
+_NAMESPACE: Final = "pycontext-demo"
+_SECONDS: Final = 3_600
+
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Describe the command."""
@@ -39,13 +47,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "demo",
         help="see the main job on recorded tool traces",
         description="Prune the recorded tool traces that come with the package and show what was kept, what fell and "
-        "why. The traces are scripted replays of telecom support tasks; no model took part.",
+        "why; then store each as a session and read it back. The traces are scripted replays of telecom support tasks; "
+        "no model took part.",
     )
     parser.add_argument(
         "--budget", type=whole(1), default=_BUDGET, metavar="N", help=f"tokens a request may hold ({_BUDGET})"
     )
     parser.add_argument(
         "--write", metavar="OUT.jsonl", help="only write the traces to a file, to try other commands on"
+    )
+    parser.add_argument(
+        "--store",
+        metavar="URL",
+        help=f"store the sessions there for an hour, in namespace {_NAMESPACE}, and not in a temporary file of SQLite",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a trace instead of tables")
     parser.set_defaults(run=run)
@@ -63,6 +77,13 @@ class _Job:
     """Choosing, with all tokens known."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    stored_bytes: int
+    save_ms: float
+    load_ms: float
+
+
 def run(args: argparse.Namespace) -> Exit:
     """Run the command."""
     traces = _traces()
@@ -75,8 +96,11 @@ def run(args: argparse.Namespace) -> Exit:
     count_tokens("")
     load_ms = (time.perf_counter() - start) * 1e3
     jobs = [_do(f"trace {number}", trace, args.budget) for number, trace in enumerate(traces, 1)]
+    with warnings_told(Report(as_json=args.json)), tempfile.TemporaryDirectory() as folder:
+        stored = _store(jobs, args.store or f"sqlite:///{quote(folder)}/demo.db")
     if args.json:
-        sys.stdout.writelines(json.dumps(_values(job)) + "\n" for job in jobs)
+        for job, one in zip(jobs, stored, strict=True):
+            sys.stdout.write(json.dumps({**_values(job), **asdict(one)}) + "\n")
         return Exit.DONE
     console = Console()
     console.print(_traces_table(jobs, args.budget, load_ms))
@@ -85,6 +109,7 @@ def run(args: argparse.Namespace) -> Exit:
     for dropped in job.selection.dropped[:2]:
         console.print(f"selection.explain({dropped.id!r})", style="bold", highlight=False)
         console.print(f"  {job.selection.explain(dropped.id)}", highlight=False)
+    console.print(_stored_table(jobs, stored, args.store is not None))
     return Exit.DONE
 
 
@@ -105,6 +130,33 @@ def _do(name: str, trace: dict[str, Any], budget: int) -> _Job:
     selection = blocks.prune(budget, pin=[_PINNED])
     done = time.perf_counter()
     return _Job(name, blocks, tokens, selection, (counted - start) * 1e3, (done - counted) * 1e3)
+
+
+def _store(jobs: list[_Job], url: str) -> list[_Stored]:
+    """Save every trace as a session, and load it as one who has never seen it.
+
+    Raises:
+        ContextError: what was loaded is not what was saved.
+    """
+    with opened(url, _NAMESPACE, ttl=_SECONDS, may_make=True) as store:
+        packages = [ContextPackage(job.name.replace(" ", "-"), "demo", job.blocks) for job in jobs]
+        saves = []
+        for package in packages:
+            # Of the last time.
+            store.delete(package.session_id)
+            start = time.perf_counter()
+            store.save(package)
+            saves.append((time.perf_counter() - start) * 1e3)
+        stored = []
+        # The store remembers one session only, and that is not the next one.
+        for package, save_ms in zip(packages, saves, strict=True):
+            start = time.perf_counter()
+            loaded = store.load(package.session_id)
+            load_ms = (time.perf_counter() - start) * 1e3
+            if loaded.to_dict() != package.to_dict():
+                raise ContextError(f"session {package.session_id!r} came back as another one")
+            stored.append(_Stored(store.inquire(package.session_id).stored_bytes, round(save_ms, 3), round(load_ms, 3)))
+        return stored
 
 
 def _values(job: _Job) -> dict[str, Any]:
@@ -158,13 +210,24 @@ def _blocks_table(job: _Job, width: int) -> Table:
         reason = fell[block.id].reason if block.id in fell else Reason(entry["reason"])
         style = {Reason.PINNED: "bold", Reason.KEPT: "green"}.get(reason, "dim red")
         # What messages say is text, not markup.
-        content = Text(clip(_line(block), max(width - 52, 12)))
+        content = Text(clip(line_of(block), max(width - 52, 12)))
         table.add_row(block.id, block.type.name, f"{entry['tokens']:,}", WORDS[reason], content, style=style)
     return table
 
 
-def _line(block: ContextBlock) -> str:
-    if block.type is ContextType.AGENT and not block.content:
-        calls = json.loads(block.metadata.get("openai.tool_calls", "[]"))
-        return ", ".join(f"{call['function']['name']}({call['function']['arguments']})" for call in calls)
-    return block.content
+def _stored_table(jobs: list[_Job], stored: list[_Stored], is_named: bool) -> Table:
+    table = Table(title="Stored as sessions and read back", title_justify="left")
+    for heading in ("sessions", "messages", "text", "stored", "save", "load", "read back"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    text = sum(len(block.content.encode()) for job in jobs for block in job.blocks)
+    table.add_row(
+        f"{len(jobs)}",
+        f"{sum(len(job.blocks) for job in jobs):,}",
+        size_of(text),
+        size_of(sum(one.stored_bytes for one in stored)),
+        f"{sum(one.save_ms for one in stored):.1f} ms",
+        f"{sum(one.load_ms for one in stored):.1f} ms",
+        "equal",
+    )
+    table.caption = f"pycontext store ls URL --namespace {_NAMESPACE}" if is_named else "in a temporary file of SQLite"
+    return table

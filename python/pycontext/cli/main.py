@@ -16,11 +16,29 @@ from typing import Final, NoReturn
 from pycontext._core import __version__
 from pycontext.cli.conversations import BadLineError
 from pycontext.cli.exits import Exit
-from pycontext.errors import ContextError, ValidationError
+from pycontext.cli.options import Parser, hidden
+from pycontext.errors import (
+    ConflictError,
+    ContextError,
+    StoreFullError,
+    StoreUnavailableError,
+    UnknownBlockError,
+    UnknownSessionError,
+    ValidationError,
+    VersionGoneError,
+)
 
 __all__ = ["main"]
 
-COMMANDS: Final = ("prune", "inspect", "count", "demo")
+# What trying again does not mend is none of these: a store that refuses the user, or is damaged.
+_CODES: Final[tuple[tuple[tuple[type[BaseException], ...], Exit], ...]] = (
+    ((FileNotFoundError, IsADirectoryError, NotADirectoryError), Exit.NOT_FOUND),
+    ((UnknownSessionError, UnknownBlockError, VersionGoneError), Exit.NOT_FOUND),
+    ((ConflictError,), Exit.CONFLICT),
+    ((StoreUnavailableError, StoreFullError), Exit.UNAVAILABLE),
+)
+
+COMMANDS: Final = ("prune", "inspect", "count", "store", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -52,11 +70,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser(words: list[str]) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="pycontext",
         description="Decide what goes into a prompt, within a budget that holds.",
-        epilog="Exit codes: 0 done, 2 usage, 3 not found, 6 done but some conversations could not fit or some lines "
-        "were bad, 1 anything else.",
+        epilog="Exit codes: 0 done, 2 usage, 3 not found, 4 conflict, 5 the store is down, busy or full, 6 done but "
+        "some conversations could not fit, some lines were bad or some sessions could not be read, 1 anything else.",
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -72,14 +90,16 @@ def _stop(_signal: int, _frame: object) -> NoReturn:
 
 
 def _message(error: BaseException) -> str:
-    if isinstance(error, OSError):
+    # Errors of stores are ours and the system's at once.
+    if isinstance(error, OSError) and not isinstance(error, ContextError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-    return str(error) or "interrupted"
+    return hidden(str(error)) or "interrupted"
 
 
 def _code(error: BaseException) -> Exit:
-    if isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
-        return Exit.NOT_FOUND
+    for kinds, code in _CODES:
+        if isinstance(error, kinds):
+            return code
     # What a file holds is bad input, not a bad call.
     is_usage = isinstance(error, ValidationError) and not isinstance(error, BadLineError)
     return Exit.USAGE if is_usage else Exit.FAILED

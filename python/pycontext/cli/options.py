@@ -1,11 +1,16 @@
-"""Options that commands share."""
+"""Options that commands share, and how they are read."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
 
-__all__ = ["add_input_options", "whole"]
+__all__ = ["FreeParser", "Parser", "add_input_options", "hidden", "whole"]
+
+# User and password of an address, and its options, which may hold them as well.
+_SECRETS: Final = re.compile(r"""(?<=://)([^\s"']*@)?([^\s"'?]*)(\?[^\s"']*)?""")
 
 
 def add_input_options(parser: argparse.ArgumentParser, *, json_help: str) -> None:
@@ -28,3 +33,34 @@ def whole(least: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def hidden(text: str) -> str:
+    """Return a text with the passwords of addresses taken out."""
+    return _SECRETS.sub(lambda found: ("…@" if found[1] else "") + found[2] + ("?…" if found[3] else ""), text)
+
+
+class Parser(argparse.ArgumentParser):
+    """Repeats what it does not understand, but no password."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end."""
+        super().error(hidden(message))
+
+
+class FreeParser(Parser):
+    """Takes options anywhere between the arguments, also where the first of these may be left out."""
+
+    _is_inside = False
+
+    def parse_known_args(  # type: ignore[override]  # it has overloads
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Read options first, and then what is left; that asks here once more for each of the two."""
+        if self._is_inside:
+            return super().parse_known_args(args, namespace)
+        self._is_inside = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_inside = False

@@ -38,10 +38,15 @@ class AsyncStore:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def save(
-        self, package: ContextPackage, *, expect: int | None = None, operation_id: str | None = None
+        self,
+        package: ContextPackage,
+        *,
+        expect: int | None = None,
+        operation_id: str | None = None,
+        ttl: float | None = None,
     ) -> Version:
         """Write a package as a whole; as `ContextStore` says."""
-        return await self._run(self._do.save(package, expect, operation_id))
+        return await self._run(self._do.save(package, expect, operation_id, ttl))
 
     async def load(
         self, session_id: str, *, at_version: int | None = None, recover: Recover = "none"

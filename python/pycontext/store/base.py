@@ -32,7 +32,14 @@ class ContextStore(Protocol):
     for a minute.
     """
 
-    def save(self, package: ContextPackage, *, expect: int | None = None, operation_id: str | None = None) -> Version:
+    def save(
+        self,
+        package: ContextPackage,
+        *,
+        expect: int | None = None,
+        operation_id: str | None = None,
+        ttl: float | None = None,
+    ) -> Version:
         """Write a package as a whole; it has the version of the store then.
 
         Args:
@@ -40,6 +47,7 @@ class ContextStore(Protocol):
             expect: the version that is to be replaced; 0 for none: the session must not be there. None for where this
                 store has loaded or saved this very package, or what it was transferred from.
             operation_id: None for a new one.
+            ttl: seconds that this session lives from then on; None for what this store was opened with.
 
         Raises:
             ConflictError: the session is at another version, or is there and was not to be.
@@ -246,7 +254,12 @@ class AsyncContextStore(Protocol):
     """What `ContextStore` is, for those who await; one store belongs to one event loop."""
 
     async def save(
-        self, package: ContextPackage, *, expect: int | None = None, operation_id: str | None = None
+        self,
+        package: ContextPackage,
+        *,
+        expect: int | None = None,
+        operation_id: str | None = None,
+        ttl: float | None = None,
     ) -> Version:
         """As `ContextStore.save`."""
         ...

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
+from pycontext.store.finding import Finding
 from pycontext.store.hint import Hint
 from pycontext.store.key import Key
-from pycontext.store.request import Reply, Request
+from pycontext.store.request import Reply, Request, Swept
 
 __all__ = ["AsyncLog", "Log"]
 
@@ -58,6 +59,26 @@ class Log(Protocol):
 
     def forget(self, name: str) -> None:
         """Forget a name."""
+        ...
+
+    def findings(self) -> list[Finding]:
+        """Return what is worth knowing of how sessions are kept.
+
+        Raises:
+            StoreError: nothing could be asked.
+        """
+        ...
+
+    def sweep(self, namespace: str, *, is_dry: bool) -> Swept:
+        """Remove the sessions of a namespace that have expired, and give their room back.
+
+        Args:
+            namespace: of the sessions.
+            is_dry: True to remove nothing, and say what would go.
+
+        Raises:
+            StoreError: it could not be done.
+        """
         ...
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from threading import RLock
 from typing import Final
 
+from pycontext.store.finding import Finding
 from pycontext.store.hint import Hint, Inbox
 from pycontext.store.key import Key
 from pycontext.store.request import (
@@ -22,6 +23,7 @@ from pycontext.store.request import (
     Reply,
     Request,
     Same,
+    Swept,
     Sync,
     Trim,
     Written,
@@ -113,6 +115,22 @@ class MemoryLog:
         """Forget a name."""
         with self._lock:
             self._seen.pop(name, None)
+
+    def findings(self) -> list[Finding]:
+        """Return what is worth knowing."""
+        text = "sessions are of this process alone, and go with it: sqlite:/// keeps them in a file"
+        return [Finding("persistence", "info", "memory of one process", text)]
+
+    def sweep(self, namespace: str, *, is_dry: bool) -> Swept:
+        """Remove what has expired."""
+        with self._lock:
+            now = _now()
+            mine = [(key, one) for key, one in self._sessions.items() if key.namespace == namespace]
+            gone = {key: _listed(one).stored_bytes for key, one in mine if one.ends is not None and one.ends <= now}
+            if not is_dry:
+                for key in gone:
+                    del self._sessions[key]
+            return Swept(len(gone), sum(gone.values()))
 
     def close(self) -> None:
         """Forget everything."""

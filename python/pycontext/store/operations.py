@@ -258,9 +258,12 @@ class Operations:
         version = yield from self._write(replica, change, expected, epoch, epoch + 1)
         return version, Hint("", session_id, package.agent_id, int(version), version.epoch)
 
-    def save(self, package: ContextPackage, expect: int | None, operation_id: str | None) -> Steps[Version]:
+    def save(
+        self, package: ContextPackage, expect: int | None, operation_id: str | None, ttl: float | None
+    ) -> Steps[Version]:
         """Save a package as a whole."""
         check_package("package", package)
+        ttl_ms = self.ttl_ms if ttl is None else milliseconds("ttl", ttl)
         session_id = package.session_id
         key = self._replica(session_id).key
         with package.lock, package.blocks.settled():
@@ -276,7 +279,7 @@ class Operations:
         number = max(0 if expected is None else expected + 1, taken.version)
         check_tokens("version", number, least=1, most=_LARGEST_VERSION)
         taken.stand_at(number, _operation(operation_id), taken.sender)
-        version = yield from self._replace(key, taken, expected)
+        version = yield from self._replace(key, taken, expected, ttl_ms)
         with package.lock, package.blocks.settled():
             package.stand_at(version, version.operation_id, package.sender)
             self._known[package] = version
@@ -313,7 +316,7 @@ class Operations:
             package.stand_at(version + 1, _operation(None))
             try:
                 # Also where the block is gone: the changes since the last snapshot may hold it.
-                version = yield from self._replace(key, package, version)
+                version = yield from self._replace(key, package, version, self.ttl_ms)
             except FencedError:
                 raise
             except ConflictError:
@@ -468,7 +471,7 @@ class Operations:
         package.stand_at(news.version + 1, _operation(None))
         if package.epoch != news.epoch:
             package = package.with_blocks(package.blocks, epoch=news.epoch)
-        version = yield from self._replace(replica.key, package, at)
+        version = yield from self._replace(replica.key, package, at, self.ttl_ms)
         self._known[package] = version
         return package
 
@@ -565,7 +568,7 @@ class Operations:
         number, operation = (-1, "") if expected is None else (int(expected), expected.operation_id)
         return Append(incarnation, number, operation, epoch, change.operation_id, new_epoch, self.ttl_ms, data)
 
-    def _replace(self, key: Key, package: ContextPackage, expected: Version | None) -> Steps[Version]:
+    def _replace(self, key: Key, package: ContextPackage, expected: Version | None, ttl_ms: int) -> Steps[Version]:
         """Write a package, which nobody else changes, in the place of everything."""
         operation_id, epoch = package.operation_id, package.epoch
         new = secrets.token_hex(8)
@@ -575,7 +578,7 @@ class Operations:
         known = ("", 0, "", -1)
         if expected is not None:
             known = (expected.incarnation, int(expected), expected.operation_id, expected.epoch)
-        request = Replace(*known, operation_id, package.version, epoch, self.ttl_ms, data, new)
+        request = Replace(*known, operation_id, package.version, epoch, ttl_ms, data, new)
         reply = yield key, request
         while isinstance(reply, Refused) and reply.why == "trim":
             yield from self._trim(key)

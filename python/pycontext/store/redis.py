@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from threading import Lock
 from typing import Any, Final
 
@@ -18,14 +19,15 @@ try:
 except ImportError as cause:
     raise ImportError("stores in Redis need redis-py: pip install 'pycontext-layer[redis]'") from cause
 
-from pycontext.store.advice import advice_of, questions
+from pycontext.store.advice import advice_of, client_advice, clock_advice, latency_advice, questions
 from pycontext.store.breaker import Breaker, Patience
+from pycontext.store.finding import Finding
 from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import PREFIX, Key, quoted
 from pycontext.store.redis_address import Address, pool_of
 from pycontext.store.redis_fault import FAULTS, fault_of
 from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of
-from pycontext.store.request import Reply, Request
+from pycontext.store.request import Reply, Request, Swept
 
 __all__ = ["HINTS_MS", "RedisLog"]
 
@@ -33,6 +35,8 @@ _LOG: Final = logging.getLogger("pycontext.store")
 
 HINTS_MS: Final = 7 * 86_400_000
 """An inbox that gets no hint for so long goes."""
+
+_PINGS: Final = 200
 
 
 class RedisLog:
@@ -106,9 +110,35 @@ class RedisLog:
         """Forget a name."""
         self._patiently(lambda: self._client.delete(name))
 
-    def ask(self, *command: Any) -> Any:
-        """Return what the server says to a command, for `doctor`."""
-        return self._patiently(lambda: self._client.execute_command(*command))
+    def findings(self) -> list[Finding]:
+        """Return what is worth knowing of the server, of a cluster of every master."""
+        found = [client_advice(redis.__version__)]
+        if self._address.kind != "cluster":
+            return [*found, *self._patiently(lambda: self._findings_of({}))]
+        return [*found, *self._patiently(self._findings_of_all)]
+
+    def _findings_of_all(self) -> list[Finding]:
+        return [
+            replace(finding, value=f"{finding.value} at {node.name}")
+            for node in self._client.get_primaries()
+            for finding in self._findings_of({"target_nodes": node})
+        ]
+
+    def _findings_of(self, node: dict[str, Any]) -> list[Finding]:
+        pings = []
+        for _ in range(_PINGS):
+            start = time.perf_counter()
+            self._client.execute_command("PING", **node)
+            pings.append((time.perf_counter() - start) * 1e3)
+        before = time.time()
+        seconds, micros = self._client.execute_command("TIME", **node)
+        # The server looked at its clock somewhere on the way.
+        ahead = seconds + micros / 1e6 - (before + time.time()) / 2
+        return [*advice_of(self._told(node)), latency_advice(pings), clock_advice(ahead)]
+
+    def sweep(self, namespace: str, *, is_dry: bool) -> Swept:  # noqa: ARG002  # the server does it
+        """Nothing: what has expired the server removes itself."""
+        return Swept(0, 0)
 
     def close(self) -> None:
         """Close all connections."""
@@ -157,17 +187,21 @@ class RedisLog:
             if self._is_greeted:
                 return
             self._client.ping()
-            said = {}
-            for question, command in questions():
-                try:
-                    said[question] = self._client.execute_command(*command)
-                except RedisError as error:
-                    # Many may not ask for it; then nobody can warn.
-                    _LOG.debug("%s: %s is not told: %s", self.name, question, error)
-            for finding in advice_of(said):
+            for finding in advice_of(self._told({})):
                 if finding.is_warning:
                     _LOG.warning("%s: %s", self.name, finding.text)
             self._is_greeted = True
+
+    def _told(self, node: dict[str, Any]) -> dict[str, Any]:
+        """What the server says of its settings; of a cluster, one of its nodes."""
+        said = {}
+        for question, command in questions():
+            try:
+                said[question] = self._client.execute_command(*command, **node)
+            except RedisError as error:
+                # Many may not ask for it; then nobody can warn.
+                _LOG.debug("%s: %s is not told: %s", self.name, question, error)
+        return said
 
 
 def _client(address: Address) -> Any:

@@ -133,7 +133,7 @@ def _change(raw: bytes) -> tuple[str, bytes]:
 
 
 def _listed(raw: list[Any]) -> Listed:
-    version, epoch, incarnation, snapshot_version, snapshot_bytes, age_ms, ttl_ms, memory = raw
+    version, epoch, incarnation, snapshot_version, snapshot_bytes, age_ms, ttl_ms, memory, needless = raw
     changes = int(version) - int(snapshot_version)
     return Listed(
         int(version),
@@ -145,4 +145,5 @@ def _listed(raw: list[Any]) -> Listed:
         int(age_ms),
         None if ttl_ms < 0 else int(ttl_ms),
         int(memory),
+        int(needless),
     )

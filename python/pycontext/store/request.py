@@ -19,6 +19,7 @@ __all__ = [
     "Replace",
     "Request",
     "Same",
+    "Swept",
     "Sync",
     "Trim",
     "Written",
@@ -209,7 +210,8 @@ class Listed(NamedTuple):
         changes: since then.
         age_ms: since the last write.
         ttl_ms: how long it lives still; None for ever.
-        stored_bytes: what it takes in the store.
+        stored_bytes: what it takes in the store; -1 where that is not told.
+        needless: changes that a snapshot made needless, and that are still there.
     """
 
     version: int
@@ -221,6 +223,19 @@ class Listed(NamedTuple):
     age_ms: int
     ttl_ms: int | None
     stored_bytes: int
+    needless: int = 0
+
+
+class Swept(NamedTuple):
+    """What was swept out of a log.
+
+    Attributes:
+        expired: sessions whose time to live was over, and that were still there.
+        freed_bytes: that went back to the system.
+    """
+
+    expired: int
+    freed_bytes: int
 
 
 Reply = Written | Refused | Same | News | Listed | int

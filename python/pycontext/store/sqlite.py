@@ -6,22 +6,12 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import RLock
 from typing import Any, Final, Literal, TypeVar
 
-from pycontext.errors import (
-    StoreBusyError,
-    StoreCorruptError,
-    StoreDeniedError,
-    StoreError,
-    StoreFullError,
-    StoreUnavailableError,
-    UnsupportedFormatError,
-    ValidationError,
-    shown,
-)
+from pycontext.errors import StoreCorruptError, UnsupportedFormatError, ValidationError, shown
+from pycontext.store.finding import Finding
 from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import Key
 from pycontext.store.request import (
@@ -37,11 +27,14 @@ from pycontext.store.request import (
     Reply,
     Request,
     Same,
+    Swept,
     Sync,
     Trim,
     Written,
 )
 from pycontext.store.rules import Standing, refusal
+from pycontext.store.sqlite_advice import FileState, advice_of_file, size_of_file
+from pycontext.store.sqlite_fault import named
 
 __all__ = ["Durability", "SqliteLog"]
 
@@ -111,6 +104,13 @@ FROM sessions WHERE namespace = ? AND session_id = ?
 _STAND: Final = """
 UPDATE sessions SET version = ?, operation_id = ?, epoch = ?, written_ms = ?, ends_ms = ? WHERE id = ?
 """
+_EXPIRED: Final = "SELECT id FROM sessions WHERE namespace = ? AND ends_ms <= ?"
+_EXPIRED_SIZE: Final = """
+WITH bodies AS (SELECT session, body FROM snapshots UNION ALL SELECT session, body FROM changes)
+SELECT count(DISTINCT id), coalesce(sum(length(body)), 0) FROM sessions JOIN bodies ON session = id
+WHERE namespace = ? AND ends_ms <= ?
+"""
+_PAGES: Final = ("page_size", "page_count", "freelist_count")
 
 # Connections of processes that this one was forked from: to close one would let go of locks that are not ours.
 _INHERITED: Final[list[sqlite3.Connection]] = []
@@ -148,7 +148,7 @@ class SqliteLog:
             return self._within("DEFERRED", lambda db: _do(db, key, request))
         if isinstance(request, Trim):
             # What a snapshot makes needless goes with it.
-            self._run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+            self._ask("wal_checkpoint(TRUNCATE)")
             return 0
         return self._within("IMMEDIATE", lambda db: _do(db, key, request))
 
@@ -226,22 +226,44 @@ class SqliteLog:
                 self._connection.close()
             self._connection = None
 
-    def sweep(self) -> int:
-        """Remove what has expired, give its room back, and return how many sessions that were."""
+    def findings(self) -> list[Finding]:
+        """Return what is worth knowing of the file; reads all of it."""
+        faults = tuple(str(row[0]) for row in self._ask("integrity_check"))
+        page_bytes, pages, free_pages = (self._ask(name)[0][0] for name in _PAGES)
+        now = _now()
+        query = "SELECT namespace, ends_ms FROM sessions WHERE ends_ms <= ?"
+        expired = self._run(lambda db: db.execute(query, (now,)).fetchall())
+        state = FileState(
+            path=self.path,
+            faults=() if faults == ("ok",) else faults,
+            journal_mode=self._ask("journal_mode")[0][0],
+            is_synced=self._durability == "fsync",
+            page_bytes=page_bytes,
+            pages=pages,
+            free_pages=free_pages,
+            expired=len(expired),
+            expired_ms=max((now - ends_ms for _, ends_ms in expired), default=0),
+            expired_in=tuple(sorted({namespace for namespace, _ in expired})),
+        )
+        return advice_of_file(state)
 
-        def expired(db: sqlite3.Connection) -> int:
-            rows = db.execute("SELECT id FROM sessions WHERE ends_ms <= ?", (_now(),)).fetchall()
-            for (session,) in rows:
-                _forget(db, session)
-            db.execute("DELETE FROM operations WHERE done_ms < ?", (_now() - OPERATION_SECONDS * 1000,))
-            return len(rows)
+    def sweep(self, namespace: str, *, is_dry: bool) -> Swept:
+        """Remove what has expired, and give the free pages of the file back."""
+        if is_dry:
+            expired, held = self._run(lambda db: db.execute(_EXPIRED_SIZE, (namespace, _now())).fetchone())
+            return Swept(expired, held + self._ask("freelist_count")[0][0] * self._ask("page_size")[0][0])
+        before = self._size()
+        gone = self._within("IMMEDIATE", lambda db: _sweep(db, namespace))
+        if self._ask("freelist_count")[0][0]:
+            self._run(lambda db: db.execute("VACUUM"))
+        self._ask("wal_checkpoint(TRUNCATE)")
+        # Where others read meanwhile, the file shrinks later.
+        return Swept(gone, max(before - self._size(), 0))
 
-        found = self._within("IMMEDIATE", expired)
-        self._run(lambda db: db.execute("VACUUM"))
-        self._run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
-        return found
+    def _size(self) -> int:
+        return sum(size_of_file(path) for path in (self.path, self.path.with_name(f"{self.path.name}-wal")))
 
-    def ask(self, pragma: str) -> list[tuple[Any, ...]]:
+    def _ask(self, pragma: str) -> list[tuple[Any, ...]]:
         """Return what the file says of itself."""
         return self._run(lambda db: db.execute(f"PRAGMA {pragma}").fetchall())
 
@@ -264,7 +286,7 @@ class SqliteLog:
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         if self._process != os.getpid():
             self._adopt()
-        with self._lock, _named(self.path):
+        with self._lock, named(self.path, BUSY_SECONDS):
             db = self._connection
             if db is None:
                 db = self._open()
@@ -325,34 +347,6 @@ def _create(db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA application_id = {_APPLICATION}")
         db.execute(f"PRAGMA user_version = {_FORMAT}")
     db.execute("COMMIT")
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say in our words what SQLite refuses."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        kind = _KINDS.get(code, StoreError)
-        what = f"{path}: {error}"
-        if kind is StoreBusyError:
-            what = f"{path} was held by others for {BUSY_SECONDS:g} s: {error}"
-        raise kind(what) from error
-
-
-_KINDS: Final[dict[int, type[StoreError]]] = {
-    sqlite3.SQLITE_BUSY: StoreBusyError,
-    sqlite3.SQLITE_LOCKED: StoreBusyError,
-    sqlite3.SQLITE_FULL: StoreFullError,
-    sqlite3.SQLITE_READONLY: StoreDeniedError,
-    sqlite3.SQLITE_PERM: StoreDeniedError,
-    sqlite3.SQLITE_AUTH: StoreDeniedError,
-    sqlite3.SQLITE_CORRUPT: StoreCorruptError,
-    sqlite3.SQLITE_NOTADB: StoreCorruptError,
-    sqlite3.SQLITE_CANTOPEN: StoreUnavailableError,
-    sqlite3.SQLITE_IOERR: StoreUnavailableError,
-}
 
 
 def _do(db: sqlite3.Connection, key: Key, request: Request) -> Reply:
@@ -523,6 +517,15 @@ def _listed(db: sqlite3.Connection, session: int, at: Standing, written_ms: int,
         None if ends_ms is None else max(ends_ms - now, 0),
         snapshot + size,
     )
+
+
+def _sweep(db: sqlite3.Connection, namespace: str) -> int:
+    """Remove sessions that have expired, and operations that nobody tries again; return how many sessions."""
+    rows = db.execute(_EXPIRED, (namespace, _now())).fetchall()
+    for (session,) in rows:
+        _forget(db, session)
+    db.execute("DELETE FROM operations WHERE done_ms < ?", (_now() - OPERATION_SECONDS * 1000,))
+    return len(rows)
 
 
 def _forget(db: sqlite3.Connection, session: int) -> None:

@@ -10,11 +10,12 @@ from pycontext.block import ContextBlock
 from pycontext.errors import ContextError, StoreError
 from pycontext.package import ContextPackage
 from pycontext.store.base import REPLAY_SECONDS, Recover
+from pycontext.store.finding import Finding
 from pycontext.store.hint import Hint
 from pycontext.store.key import inbox_name
 from pycontext.store.log import Log
 from pycontext.store.operations import Batch, Operations, Refresh, Steps, hint_id, hint_of, milliseconds, taking
-from pycontext.store.request import Listed
+from pycontext.store.request import Listed, Swept
 from pycontext.store.version import Version
 
 __all__ = ["Store"]
@@ -35,9 +36,21 @@ class Store:
         self._do: Final = operations
         self._is_closed = False
 
-    def save(self, package: ContextPackage, *, expect: int | None = None, operation_id: str | None = None) -> Version:
+    @property
+    def name(self) -> str:
+        """The address, without a password."""
+        return self._log.name
+
+    def save(
+        self,
+        package: ContextPackage,
+        *,
+        expect: int | None = None,
+        operation_id: str | None = None,
+        ttl: float | None = None,
+    ) -> Version:
         """Write a package as a whole; as `ContextStore` says."""
-        return self._run(self._do.save(package, expect, operation_id))
+        return self._run(self._do.save(package, expect, operation_id, ttl))
 
     def load(self, session_id: str, *, at_version: int | None = None, recover: Recover = "none") -> ContextPackage:
         """Return a session as it is now."""
@@ -157,6 +170,29 @@ class Store:
         """Forget an operation."""
         self._check()
         self._log.forget(self._do.seen_name(session_id, operation_id))
+
+    def findings(self) -> list[Finding]:
+        """Return what is worth knowing of how sessions are kept: what may be lost, slow or seen by others.
+
+        Raises:
+            StoreError: nothing could be asked.
+        """
+        self._check()
+        return self._log.findings()
+
+    def sweep(self, *, is_dry: bool = False) -> Swept:
+        """Remove the sessions of the namespace that have expired and are still there, and give their room back.
+
+        Redis removes them itself.
+
+        Args:
+            is_dry: True to remove nothing, and say what would go.
+
+        Raises:
+            StoreError: it could not be done.
+        """
+        self._check()
+        return self._log.sweep(self._do.namespace, is_dry=is_dry)
 
     def close(self) -> None:
         """Let go of connections and files."""

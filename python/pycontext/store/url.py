@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -9,17 +10,18 @@ from pycontext.counter import TokenCounter
 from pycontext.errors import ValidationError, shown
 from pycontext.keys import EncryptionKey, KeyRing
 from pycontext.limits import DEFAULT, Limits
-from pycontext.store.base import AsyncContextStore, ContextStore
+from pycontext.store.base import AsyncContextStore
 from pycontext.store.codec import Codec
 from pycontext.store.operations import Operations, Redact
 
 if TYPE_CHECKING:
     from pycontext.store.log import AsyncLog, Log
     from pycontext.store.sqlite import Durability
+    from pycontext.store.sync_store import Store
 
 # What a store is made of is imported when one is opened: most programs prune and open none, or one of a kind.
 
-__all__ = ["open_async_store", "open_store"]
+__all__ = ["file_of", "open_async_store", "open_store"]
 
 _REDIS: Final = ("redis", "rediss", "unix", "redis+cluster", "rediss+cluster", "redis+sentinel", "rediss+sentinel")
 _SCHEMES: Final = ("memory", "sqlite", *_REDIS)
@@ -37,7 +39,7 @@ def open_store(
     counter: str | TokenCounter | None = None,
     sessions: int = 256,
     limits: Limits = DEFAULT,
-) -> ContextStore:
+) -> Store:
     """Open the store at an address; a server is first asked when it is needed.
 
     Args:
@@ -91,6 +93,16 @@ def open_async_store(
     else:
         log = ThreadedLog(_log(parts, url, durability))
     return AsyncStore(log, operations)
+
+
+def file_of(url: str) -> Path | None:
+    """Return the file that an address names; None where it names none.
+
+    Raises:
+        ValidationError: it is no address.
+    """
+    parts = _split(url)
+    return Path(_path(parts)) if parts.scheme == "sqlite" else None
 
 
 def _log(parts: SplitResult, url: str, durability: Durability) -> Log:
