@@ -169,7 +169,8 @@ def _client(address: Address) -> Any:
     options = dict(address.options)
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.nodes]
-        return RedisCluster(startup_nodes=nodes, retry=Retry(NoBackoff(), 3), **options)
+        # Redirections are followed within one try; what goes wrong else is tried again by us, for as long as we like.
+        return RedisCluster(startup_nodes=nodes, retry=once, **options)
     if address.kind == "sentinel":
         login = {name: value for name, value in options.items() if name not in ("username", "password", "db")}
         sentinel = Sentinel(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
