@@ -51,7 +51,9 @@ class RedisLog:
 
     def __init__(self, url: str) -> None:
         self._address: Final = Address.of(url)
-        self._client: Final[Any] = _client(self._address)
+        client, others = _clients(self._address)
+        self._client: Final[Any] = client
+        self._clients: Final[list[Any]] = [client, *others]
         self._breaker: Final = Breaker()
         self._lock: Final = Lock()
         self._is_greeted = False
@@ -142,7 +144,8 @@ class RedisLog:
 
     def close(self) -> None:
         """Close all connections."""
-        self._client.close()
+        for client in self._clients:
+            client.close()
 
     def _run(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
         return self._patiently(lambda: self._evaluated(script, name, arguments), name)
@@ -204,22 +207,23 @@ class RedisLog:
         return said
 
 
-def _client(address: Address) -> Any:
+def _clients(address: Address) -> tuple[Any, list[Any]]:
+    """The client that is used, and those that it uses and does not close: of the sentinels."""
     once = Retry(NoBackoff(), 0)
     options = dict(address.options)
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.nodes]
         # Redirections are followed within one try; what goes wrong else is tried again by us, for as long as we like.
-        return _LazyCluster(lambda: RedisCluster(startup_nodes=nodes, retry=once, **options))
+        return _LazyCluster(lambda: RedisCluster(startup_nodes=nodes, retry=once, **options)), []
     if address.kind == "sentinel":
         login = {name: value for name, value in options.items() if name not in ("username", "password", "db")}
         sentinel = Sentinel(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
-        return sentinel.master_for(address.service)
+        return sentinel.master_for(address.service), sentinel.sentinels
     pool = pool_of(redis.ConnectionPool, address, retry=once)
     # Bytes are what we write; an address may say otherwise for the rest of a program.
     pool.connection_kwargs["decode_responses"] = False
     # It closes its connections then; one that was given a pool leaves that to others.
-    return redis.Redis.from_pool(pool)
+    return redis.Redis.from_pool(pool), []
 
 
 class _LazyCluster:
