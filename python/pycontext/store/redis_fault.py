@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, NamedTuple
 
 from redis import exceptions
@@ -24,6 +25,12 @@ FAULTS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSErro
 _SILENT: Final = "the server did not answer in time"
 _AWAY: Final = "the server cannot be reached"
 _CROWDED: Final = "max number of clients reached"
+# Sentinels have a class for it of their own, those who await another one.
+_LEADERLESS: Final = "No master found"
+_UNKNOWN: Final = "the sentinels know no such service, or no master of it that runs"
+_UNSEEN: Final = "a sentinel cannot be reached, and no other names a master that runs"
+# OpenSSL's words, which redis-py passes on among its own; in all of these cases nobody has sent anything yet.
+_TLS: Final = re.compile(r"\[SSL: (CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER|\w+_ALERT_\w+)\][^(<]*")
 
 # By the first word of what the server says, where redis-py has no class for it: the error, whether to try again, and
 # what it means.
@@ -88,12 +95,19 @@ def fault_of(error: Exception, name: str, key: str = "") -> Fault:
         key: that was asked for, where there is one.
     """
     # Behind that colon redis-py shows its clients, some releases with their passwords.
-    said = " ".join(str(error).split()).partition(" : <")[0]
+    text = " ".join(str(error).split())
+    said, _, clients = text.partition(" : <")
     where = f"{name} {key}" if key else name
     word = said.partition(" ")[0].rstrip(":")
     kind, is_passing, meaning = StoreError, False, "the server refuses"
-    if isinstance(error, exceptions.ResponseError) and word in _WORDS:
+    tls = _TLS.search(text)
+    if tls is not None:
+        said = tls[0].strip()
+        kind, is_passing, meaning = StoreDeniedError, False, _tls_meaning(tls[1])
+    elif isinstance(error, exceptions.ResponseError) and word in _WORDS:
         kind, is_passing, meaning = _WORDS[word]
+    elif said.startswith(_LEADERLESS):
+        kind, is_passing, meaning = StoreUnavailableError, True, _UNSEEN if clients else _UNKNOWN
     elif _CROWDED in said:
         # While a connection is made redis-py calls it a lost one.
         kind, is_passing, meaning = StoreDeniedError, False, "the server has too many clients"
@@ -108,5 +122,13 @@ def fault_of(error: Exception, name: str, key: str = "") -> Fault:
                 kind, is_passing, meaning = StoreTimeoutError, True, _SILENT
             elif isinstance(error, OSError):
                 kind, is_passing, meaning = StoreUnavailableError, True, _AWAY
-    is_down = meaning in (_SILENT, _AWAY)
+    is_down = meaning in (_SILENT, _AWAY, _UNKNOWN, _UNSEEN)
     return Fault(kind(f"{where}: {meaning} ({said[:200]})"), is_passing, is_down)
+
+
+def _tls_meaning(reason: str) -> str:
+    if reason == "CERTIFICATE_VERIFY_FAILED":
+        return "the certificate of the server is not to be trusted"
+    if reason == "WRONG_VERSION_NUMBER":
+        return "the server does not speak TLS at that port"
+    return "the server refuses our TLS or our certificate"
