@@ -113,12 +113,14 @@ class Mirror:
             return {}
         # Others have written before this: theirs come first.
         blocks.undo_add(revision)
+        # Said by the write where the store knew the others' blocks, as one that several managers share does.
+        renamed = dict(version.renamed)
         try:
-            return self.read(session)
+            return renamed | self.read(session)
         except (StoreError, FencedError) as error:
             # It is written; what the others wrote is read the next time.
             _LOG.warning("session %s: what others have written is not read: %s", package.session_id, error)
-            return {}
+            return renamed
 
     def drop(self, session: Session, selection: Selection) -> None:
         """Remove what a selection dropped, here and in the store."""
