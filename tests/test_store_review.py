@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from pycontext import ContextManager, ContextType, open_store
+from pycontext import ContextManager, ContextType, FencedError, open_store
+from stores import block, package, texts
 
 USER = ContextType.USER
 
@@ -31,4 +32,36 @@ def test_an_id_that_is_taken_is_told_by_a_store_that_knew_it(url, is_shared):
     assert id != "x"
     assert other.get_block("s", id).content == "of the other"
     assert other.get_block("s", "x").content == "of one"
+    store.close()
+
+
+def test_an_owner_that_was_fenced_off_purges_nothing(url):
+    one, other = two(url)
+    one.add_context("s", "content", USER, block_id="x")
+    one.transfer("s", "bob")
+    other.refresh("s")
+    with pytest.raises(FencedError):
+        one.purge_block("s", "x")
+    assert [block.id for block in other.refresh("s").blocks] == ["x"]
+
+
+@pytest.mark.parametrize("block_id", [None, "x"])
+def test_a_purge_of_an_earlier_epoch_is_refused(url, block_id):
+    store = open_store(url)
+    store.save(package(block("x")))
+    store.transfer("s", "bob")
+    with pytest.raises(FencedError):
+        store.purge("s", block_id, epoch=0)
+    assert texts(store.load("s")) == [("x", "word")]
+    store.purge("s", block_id, epoch=1)
+    store.close()
+
+
+def test_a_session_that_is_purged_is_not_in_the_files_of_sqlite(url, tmp_path):
+    store = open_store(url)
+    store.save(package(block("x", "Qk7-first-secret")))
+    store.append("s", [block("y", "Qk7-later-secret")])
+    store.purge("s")
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"Qk7-" not in left
     store.close()

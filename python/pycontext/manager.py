@@ -431,6 +431,7 @@ class ContextManager:
 
         Raises:
             UnknownSessionError: there is no such session.
+            FencedError: it goes on under another owner.
         """
         with self._held(session_id) as session:
             if self._mirror is not None:

@@ -202,7 +202,12 @@ class Mirror:
 
     def purge(self, session: Session, block_id: str) -> None:
         """Remove a block here, and from everything that the store keeps."""
-        self.store.purge(session.package.session_id, block_id)
+        package = session.package
+        try:
+            self.store.purge(package.session_id, block_id, epoch=package.epoch)
+        except FencedError as error:
+            self._fence(package, error)
+            raise
         self.read(session)
 
     def delete(self, session: Session) -> None:

@@ -124,9 +124,9 @@ class AsyncStore:
         """Remove a session, and return whether there was one."""
         return await self._run(self._do.delete(session_id, epoch))
 
-    async def purge(self, session_id: str, block_id: str | None = None) -> Version | None:
+    async def purge(self, session_id: str, block_id: str | None = None, *, epoch: int | None = None) -> Version | None:
         """Remove a block, or the whole session, from everything that the store keeps."""
-        return await self._run(self._do.purge(session_id, block_id))
+        return await self._run(self._do.purge(session_id, block_id, epoch))
 
     async def compact(self, session_id: str) -> Version:
         """Put a snapshot in the place of the changes of a session."""

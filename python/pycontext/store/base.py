@@ -182,13 +182,19 @@ class ContextStore(Protocol):
         """
         ...
 
-    def purge(self, session_id: str, block_id: str | None = None) -> Version | None:
+    def purge(self, session_id: str, block_id: str | None = None, *, epoch: int | None = None) -> Version | None:
         """Remove a block, or the whole session, from everything that the store keeps, earlier versions included.
 
         What other programs hold in memory, and backups, it does not reach.
 
+        Args:
+            session_id: of the session.
+            block_id: of the block; None for the whole session.
+            epoch: of the writer; None for any of a block, and for the one that this store has seen of a session.
+
         Raises:
             UnknownSessionError: there is no such session.
+            FencedError: it goes on in a later epoch.
         """
         ...
 
@@ -334,7 +340,7 @@ class AsyncContextStore(Protocol):
         """As `ContextStore.delete`."""
         ...
 
-    async def purge(self, session_id: str, block_id: str | None = None) -> Version | None:
+    async def purge(self, session_id: str, block_id: str | None = None, *, epoch: int | None = None) -> Version | None:
         """As `ContextStore.purge`."""
         ...
 

@@ -297,19 +297,22 @@ class Operations:
         del self._replicas[replica.key]
         return not isinstance(reply, Refused)
 
-    def purge(self, session_id: str, block_id: str | None) -> Steps[Version | None]:
+    def purge(self, session_id: str, block_id: str | None, epoch: int | None) -> Steps[Version | None]:
         """Remove a block, or the session, from everything that is kept."""
+        _check_epoch(epoch)
+        key = self._replica(session_id).key
         if block_id is None:
-            if not (yield from self.delete(session_id, None)):
+            if not (yield from self.delete(session_id, epoch)):
                 raise UnknownSessionError(f"session {shown(session_id)} does not exist")
-            # What was deleted may stand in a journal still.
-            yield from self._trim(self._replica(session_id).key)
+            # What was written before it may still be in the journal of a file.
+            yield from self._trim(key)
             return None
         check_id("block_id", block_id)
-        key = self._replica(session_id).key
         for _ in range(_MOST_ROUNDS):
             update = yield from self._sync(session_id)
             package, version = self._there(update, session_id)
+            if epoch is not None and epoch < version.epoch:
+                raise _refusal(Refused("fenced", int(version), version.epoch), key, version, None)
             row = package.blocks.find(block_id)
             if row is not None:
                 del package.blocks[row]

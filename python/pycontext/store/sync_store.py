@@ -126,9 +126,9 @@ class Store:
         """Remove a session, and return whether there was one."""
         return self._run(self._do.delete(session_id, epoch))
 
-    def purge(self, session_id: str, block_id: str | None = None) -> Version | None:
+    def purge(self, session_id: str, block_id: str | None = None, *, epoch: int | None = None) -> Version | None:
         """Remove a block, or the whole session, from everything that the store keeps."""
-        return self._run(self._do.purge(session_id, block_id))
+        return self._run(self._do.purge(session_id, block_id, epoch))
 
     def compact(self, session_id: str) -> Version:
         """Put a snapshot in the place of the changes of a session."""
