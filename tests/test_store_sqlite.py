@@ -156,8 +156,10 @@ def test_a_write_that_is_cut_off_leaves_all_as_it_was(opened, path):
 
 def test_a_full_file_leaves_all_as_it_was(opened):
     store = begun(opened, 3)
-    (count,), *_ = store._log.ask("page_count")  # noqa: SLF001  # of one's own connection, and nobody else's
-    store._log.ask(f"max_page_count = {count + 3}")  # noqa: SLF001
+    # Of the store's own connection, and nobody else's.
+    file = store._log._connection  # noqa: SLF001
+    (count,) = file.execute("PRAGMA page_count").fetchone()
+    file.execute(f"PRAGMA max_page_count = {count + 3}")
     before = store.load("s").to_dict()
     with pytest.raises(StoreFullError, match=r"sessions.db: database or disk is full"):
         store.append("s", [block("c", "".join(map(str, range(20_000))))])
@@ -169,7 +171,7 @@ def test_a_full_file_leaves_all_as_it_was(opened):
     with pytest.raises(StoreFullError):
         store.append_many([("s", [block("d")]), ("s", [block("c", "".join(map(str, range(20_000))))])])
     assert store.load("s").to_dict() == opened().load("s").to_dict() == before
-    store._log.ask("max_page_count = 100000")  # noqa: SLF001
+    file.execute("PRAGMA max_page_count = 100000")
     assert store.save(session) == 5
 
 

@@ -56,6 +56,9 @@ class Weight(NamedTuple):
     snapshot_bytes: int
 
 
+_NO_WEIGHT: Final = Weight(0, 0, 0)
+
+
 @dataclass(slots=True)
 class Update:
     """A session as a replica has it, and what came of reading news.
@@ -71,7 +74,7 @@ class Update:
 
     package: ContextPackage | None = None
     version: Version | None = None
-    weight: Weight = Weight(0, 0, 0)
+    weight: Weight = _NO_WEIGHT
     renamed: dict[str, str] = field(default_factory=dict)
     lost: tuple[str, ...] = ()
     bad: CorruptPayloadError | None = None
