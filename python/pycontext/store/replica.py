@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import Final, NamedTuple
 
-from pycontext.counter import TokenCounter
+from pycontext.counter import DEFAULT_ENCODING, TokenCounter
 from pycontext.errors import CorruptPayloadError, ValidationError
 from pycontext.package import ContextPackage
 from pycontext.store.change import Change, check_change
@@ -190,6 +190,7 @@ class Replica:
             CorruptPayloadError: the bytes are damaged.
             UnsupportedFormatError: a later release wrote them.
             SignatureError: they were written for another place, or no key fits.
+            ValidationError: a plug-in counted the tokens, and this store has none.
             PluginError: the counter raised or returned what it must not.
         """
         update = Update()
@@ -228,6 +229,7 @@ class Replica:
             CorruptPayloadError: the snapshot is damaged, or a change is, and one was not to stop there.
             UnsupportedFormatError: a later release wrote the bytes.
             SignatureError: they were written for another place, or no key fits.
+            ValidationError: a plug-in counted the tokens, and this store has none.
             PluginError: the counter raised or returned what it must not.
         """
         update = Update()
@@ -264,12 +266,23 @@ class Replica:
                 message, counter=self._counter, counts="believe", limits=self._codec.limits
             )
         except ValidationError as error:
+            if self._is_sound(message):
+                # What is missing is the plug-in that counted it.
+                raise ValidationError(f"{place.shown}: {error}") from None
             raise self._codec.corrupt(place, error) from None
         expected = (self.key.session_id, news.snapshot_version, news.snapshot_operation)
         actual = (package.session_id, package.version, package.operation_id)
         if actual != expected:
             raise self._codec.corrupt(place, ValidationError(f"it is {actual}, not {expected}"))
         return _State(package, version, news.snapshot_version, len(data))
+
+    def _is_sound(self, message: bytes) -> bool:
+        """Whether a package that could not be read can be, once it is said what counts its tokens."""
+        try:
+            ContextPackage.from_protobuf(message, counter=DEFAULT_ENCODING, counts="believe", limits=self._codec.limits)
+        except ValidationError:
+            return False
+        return self._counter is None
 
     def _go_on(self, state: _State, news: News, update: Update) -> None:
         """Do the changes of news to a state; where one is damaged, the state is that before it."""
