@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+
 import pytest
 
-from pycontext import ContextManager, ContextType, FencedError, open_store
+from pycontext import ContextManager, ContextType, FencedError, StoreBusyError, open_store
 from stores import block, package, texts
 
 USER = ContextType.USER
@@ -65,3 +69,37 @@ def test_a_session_that_is_purged_is_not_in_the_files_of_sqlite(url, tmp_path):
     left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     assert b"Qk7-" not in left
     store.close()
+
+
+def test_a_purge_that_others_who_read_keep_from_the_files_says_so(url, tmp_path, monkeypatch):
+    monkeypatch.setattr("pycontext.store.sqlite.BUSY_SECONDS", 0.05)
+    store = open_store(url)
+    store.save(package(block("x", "Qk7-secret"), block("y")))
+    with closing(sqlite3.connect(tmp_path / "sessions.db")) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT * FROM sessions").fetchall()
+        with pytest.raises(StoreBusyError, match="as long as others read"):
+            store.purge("s", "x")
+    store.purge("s", "x")
+    left = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"Qk7-" not in left
+    assert texts(store.load("s")) == [("y", "word")]
+    store.close()
+
+
+def test_what_is_changed_while_a_package_is_saved_is_not_said_to_be_saved():
+    mine = package(block("x"))
+
+    def redact(came):
+        # In the middle of the save, as another thread would.
+        if len(mine.blocks) == 1:
+            mine.blocks.append(block("y"))
+        return replace(came)
+
+    store = open_store("memory://", redact=redact)
+    version = store.save(mine)
+    assert texts(store.load("s")) == [("x", "word")]
+    assert mine.version > version
+    assert mine.operation_id != version.operation_id
+    store.save(mine)
+    assert texts(store.load("s")) == texts(mine) == [("x", "word"), ("y", "word")]

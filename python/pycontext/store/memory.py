@@ -23,6 +23,7 @@ from pycontext.store.request import (
     Reply,
     Request,
     Same,
+    Scrub,
     Swept,
     Sync,
     Trim,
@@ -66,7 +67,7 @@ class MemoryLog:
             if session is None:
                 if isinstance(request, Replace) and not request.incarnation:
                     return self._begin(key, request)
-                return 0 if isinstance(request, Trim) else Refused("absent")
+                return 0 if isinstance(request, Trim | Scrub) else Refused("absent")
             if isinstance(request, Append | Replace):
                 return self._write(session, request)
             if isinstance(request, Discard):
@@ -204,7 +205,7 @@ def _look(session: _Session, request: Request) -> Reply:
         return _news(session, request)
     if isinstance(request, Compact):
         return _compact(session, request)
-    return 0 if isinstance(request, Trim) else _listed(session)
+    return 0 if isinstance(request, Trim | Scrub) else _listed(session)
 
 
 def _news(session: _Session, request: Sync) -> News | Same:

@@ -47,6 +47,7 @@ from pycontext.store.request import (
     Reply,
     Request,
     Same,
+    Scrub,
     Sync,
     Trim,
     Written,
@@ -268,7 +269,7 @@ class Operations:
         key = self._replica(session_id).key
         with package.lock, package.blocks.settled():
             package.blocks.check_open()
-            known = self._known.get(package)
+            known, before = self._known.get(package), package.version
             taken = package.copy()
         if expect is None and known is None:
             known = yield from self._parent(taken)
@@ -281,7 +282,10 @@ class Operations:
         taken.stand_at(number, _operation(operation_id), taken.sender)
         version = yield from self._replace(key, taken, expected, ttl_ms)
         with package.lock, package.blocks.settled():
-            package.stand_at(version, version.operation_id, package.sender)
+            since = package.version - before
+            package.stand_at(version, version.operation_id, taken.sender)
+            # What was changed meanwhile is not in the store: it is another version.
+            package.keep_version(version + since)
             self._known[package] = version
         return version
 
@@ -305,7 +309,7 @@ class Operations:
             if not (yield from self.delete(session_id, epoch)):
                 raise UnknownSessionError(f"session {shown(session_id)} does not exist")
             # What was written before it may still be in the journal of a file.
-            yield from self._trim(key)
+            yield key, Scrub()
             return None
         check_id("block_id", block_id)
         for _ in range(_MOST_ROUNDS):
@@ -325,6 +329,7 @@ class Operations:
             except ConflictError:
                 continue
             yield from self._trim(key)
+            yield key, Scrub()
             return version
         raise ConflictError(f"session {shown(session_id)} is written to all the time", 0, 0)
 

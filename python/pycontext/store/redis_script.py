@@ -22,6 +22,7 @@ from pycontext.store.request import (
     Reply,
     Request,
     Same,
+    Scrub,
     Sync,
     Trim,
     Written,
@@ -63,6 +64,8 @@ _SCRIPTS: Final[dict[type[Request], Script]] = {
     Replace: Script.named("replace"),
     Compact: Script.named("compact"),
     Trim: Script.named("trim"),
+    # What is removed is gone; a file that the server appends to is its own affair.
+    Scrub: Script.named("trim"),
     Sync: Script.named("sync"),
     Discard: Script.named("discard"),
     Inquire: Script.named("inquire"),

@@ -19,6 +19,7 @@ __all__ = [
     "Replace",
     "Request",
     "Same",
+    "Scrub",
     "Swept",
     "Sync",
     "Trim",
@@ -101,6 +102,10 @@ class Trim(NamedTuple):
     """Remove some of the changes that a snapshot made needless; answered with how many are left."""
 
 
+class Scrub(NamedTuple):
+    """Leave nothing in files of what was removed; answered with how much there still is."""
+
+
 class Sync(NamedTuple):
     """Ask what is new.
 
@@ -131,7 +136,7 @@ class Inquire(NamedTuple):
     """Ask how the session stands, for people."""
 
 
-Request = Append | Replace | Compact | Trim | Sync | Discard | Inquire
+Request = Append | Replace | Compact | Trim | Scrub | Sync | Discard | Inquire
 
 
 class Written(NamedTuple):

@@ -27,6 +27,7 @@ from pycontext.store.request import (
     Reply,
     Request,
     Same,
+    Scrub,
     Swept,
     Sync,
     Trim,
@@ -148,7 +149,11 @@ class SqliteLog:
             return self._within("DEFERRED", lambda db: _do(db, key, request))
         if isinstance(request, Trim):
             # What a snapshot makes needless goes with it.
-            self._ask("wal_checkpoint(TRUNCATE)")
+            return 0
+        if isinstance(request, Scrub):
+            ((is_busy, *_),) = self._run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+            if is_busy:
+                raise StoreBusyError(f"{self.path}: what was removed stays in it as long as others read: do it again")
             return 0
         return self._within("IMMEDIATE", lambda db: _do(db, key, request))
 
