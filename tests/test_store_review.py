@@ -103,3 +103,36 @@ def test_what_is_changed_while_a_package_is_saved_is_not_said_to_be_saved():
     assert mine.operation_id != version.operation_id
     store.save(mine)
     assert texts(store.load("s")) == texts(mine) == [("x", "word"), ("y", "word")]
+
+
+@pytest.mark.parametrize("store", [None, "memory://"])
+def test_what_falls_when_a_session_is_imported_can_be_fetched(store):
+    manager = ContextManager(100, store=store)
+    came = package(*(block(f"b{number}", "word " * 20, timestamp=number) for number in range(20)))
+    manager.import_session(came.to_dict(), trust="self")
+    kept = {block.id for block in manager.sessions["s"].blocks}
+    assert 0 < len(kept) < 20
+    for number in range(20):
+        assert manager.get_block("s", f"b{number}").content == "word " * 20
+
+
+def test_a_session_that_somebody_else_recovered_first_is_loaded(url, tmp_path):
+    with open_store(url) as store:
+        store.save(package(block("x")))
+        store.append("s", [block("y")])
+    with closing(sqlite3.connect(tmp_path / "sessions.db", isolation_level=None)) as database:
+        database.execute("UPDATE changes SET body = x'00'")
+        store, other = open_store(url), open_store(url)
+        log = store._log
+        call = log.call
+
+        def late(key, request):
+            reply = call(key, request)
+            log.call = call
+            other.load("s", recover="last-good")
+            return reply
+
+        log.call = late
+        assert texts(store.load("s", recover="last-good")) == [("x", "word")]
+    store.close()
+    other.close()

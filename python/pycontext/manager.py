@@ -127,7 +127,7 @@ class ContextManager:
         if package.session_id in self._sessions:
             raise ValidationError(taken)
         try:
-            session = Session(package) if self._mirror is None else self._mirror.begin(package)
+            session = Session(package, stored=None if self._mirror is None else self._mirror.begin(package))
         except ConflictError as error:
             raise ValidationError(taken) from error
         with self._lock:
@@ -527,7 +527,7 @@ class ContextManager:
                 if trust == "peer":
                     self._replays.check(package.session_id, operation_id)
                 if self._mirror is not None:
-                    session = self._mirror.admit(package, known, operation_id, trust)
+                    session.stored = self._mirror.admit(package, known, operation_id, trust)
                 with self._lock:
                     if self._sessions.get(package.session_id) is not known:
                         continue

@@ -55,16 +55,16 @@ class Mirror:
         self.store: Final = open_store(store, counter=counter) if isinstance(store, str) else store
         self._counter: Final = counter
 
-    def begin(self, package: ContextPackage, over: Session | None = None) -> Session:
-        """Write a package as a new session, or in the place of one, and return it as a live one.
+    def begin(self, package: ContextPackage, over: Session | None = None) -> Version:
+        """Write a package as a new session, or in the place of one, and return where it stands.
 
         Raises:
             ConflictError: there is such a session, or somebody else has written meanwhile.
         """
         expect = 0 if over is None else over.stored
-        return Session(package, stored=self.store.save(package, expect=expect))
+        return self.store.save(package, expect=expect)
 
-    def admit(self, package: ContextPackage, over: Session | None, operation_id: str, trust: Trust) -> Session:
+    def admit(self, package: ContextPackage, over: Session | None, operation_id: str, trust: Trust) -> Version:
         """Write a package that was imported as `begin` does, and remember its operation.
 
         Raises:

@@ -471,7 +471,11 @@ class Operations:
         news = yield from self._all(replica)
         update = replica.look(news, is_lenient=True)
         package = update.package
-        if package is None or update.bad is None or update.version is None:
+        if update.bad is None:
+            # Somebody else was faster.
+            replica.forget()
+            return self._given((yield from self._sync(session_id)))
+        if package is None or update.version is None:
             raise ContextError("a store has read nothing")
         dropped = news.version - update.version
         _LOG.warning("session %s: %d changes are dropped: %s", session_id, dropped, update.bad)
