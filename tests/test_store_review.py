@@ -123,7 +123,7 @@ def test_a_session_that_somebody_else_recovered_first_is_loaded(url, tmp_path):
     with closing(sqlite3.connect(tmp_path / "sessions.db", isolation_level=None)) as database:
         database.execute("UPDATE changes SET body = x'00'")
         store, other = open_store(url), open_store(url)
-        log = store._log
+        log = store._log  # noqa: SLF001  # what it answers is held back
         call = log.call
 
         def late(key, request):

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Final, Literal, TypeVar
 
-from pycontext.errors import StoreCorruptError, UnsupportedFormatError, ValidationError, shown
+from pycontext.errors import StoreBusyError, StoreCorruptError, UnsupportedFormatError, ValidationError, shown
 from pycontext.store.finding import Finding
 from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import Key
