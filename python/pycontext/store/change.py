@@ -21,6 +21,12 @@ Kind = Literal["append", "put", "header"]
 _KINDS: Final[tuple[Kind, ...]] = ("append", "put", "header")
 _TEXTS: Final = ("session_id", "agent_id", "trace_id", "operation_id", "sender")
 _NUMBERS: Final = ("version", "hops", "epoch")
+_NO_HEADER: Final[Mapping[str, Any]] = {
+    **dict.fromkeys(_TEXTS, ""),
+    **dict.fromkeys(_NUMBERS, 0),
+    "parents": (),
+    "unknown": b"",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,15 +56,9 @@ class Change:
         Raises:
             ValidationError: there are more blocks or bytes than `limits` let anybody read again.
         """
-        header: dict[str, Any] = dict.fromkeys(_TEXTS, "") | dict.fromkeys(_NUMBERS, 0)
-        header |= {"parents": [], "unknown": b""}
-        if self.header is not None:
-            header |= self.header
-        header |= {
-            "session_id": self.session_id,
-            "operation_id": self.operation_id,
-            "counter": self.blocks.counter.name,
-        }
+        header = dict(_NO_HEADER if self.header is None else self.header)
+        header["session_id"], header["operation_id"] = self.session_id, self.operation_id
+        header["counter"] = self.blocks.counter.name
         package = self.blocks.encoded(header, None, limits, None)
         message = _core.encode_change(package, _KINDS.index(self.kind), list(self.removed))
         if len(message) > limits.package_bytes:

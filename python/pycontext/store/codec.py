@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 from pycontext import _core
 from pycontext.claims import Claims
@@ -15,6 +15,8 @@ from pycontext.wire import associated
 
 __all__ = ["Codec", "Place"]
 
+# What is smaller shrinks by a tenth, and takes longer to shrink than to be sent.
+_WORTH_BYTES: Final = 512
 # What `Claims` want, and what a store has no use for: the package inside says whose it is.
 _AGENT: Final = "store"
 # The envelope begins with it, and with the number of its format behind it.
@@ -22,8 +24,7 @@ _MAGIC: Final = b"PCX1"
 _FORMAT: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where bytes stand in a store: what was written for one place is worth nothing in another.
 
     Attributes:
@@ -70,14 +71,19 @@ class Codec:
         self.encrypt: Final = encrypt
         self._keys: Final = KeyRing([encrypt]) if encrypt is not None and keys is None else keys
 
-    def close(self, message: bytes, place: Place, *, is_mixed: bool = False) -> bytes:
+    def close(self, message: bytes, place: Place, is_mixed: Callable[[], bool]) -> bytes:
         """Return a message in its envelope, compressed where that makes it smaller.
 
         What is encrypted and has blocks of more than one origin is not: the size would tell one what the others say.
+
+        Args:
+            message: what is hidden, where there is a key.
+            place: where it goes.
+            is_mixed: says whether the blocks have more than one origin; asked only where that matters.
         """
         if self.encrypt is None:
-            return _core.envelop(message, True)
-        small = None if is_mixed else _core.compress(message)
+            return _core.envelop(message, len(message) >= _WORTH_BYTES)
+        small = None if is_mixed() else _core.compress(message)
         done = (small is not None, True, False)
         said: list[bytes] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple, Self
 from urllib.parse import quote, unquote
 
@@ -49,7 +50,12 @@ class Key(NamedTuple):
     @property
     def name(self) -> str:
         """What a store calls it: `pctx:{namespace:session}`; the braces keep it in one slot of a cluster."""
-        return f"{PREFIX}:{{{quoted(self.namespace)}:{quoted(self.session_id)}}}"
+        return _name(*self)
+
+
+@lru_cache(4096)
+def _name(namespace: str, session_id: str) -> str:
+    return f"{PREFIX}:{{{quoted(namespace)}:{quoted(session_id)}}}"
 
 
 def inbox_name(namespace: str, agent_id: str) -> str:

@@ -576,7 +576,7 @@ class Operations:
         known = head if expected is None else expected
         incarnation = "" if known is None else known.incarnation
         place = Place(replica.key, incarnation, change.operation_id, "change")
-        data = self._codec.close(change.to_message(self._codec.limits), place, is_mixed=change.blocks.is_mixed())
+        data = self._codec.close(change.to_message(self._codec.limits), place, change.blocks.is_mixed)
         number, operation = (-1, "") if expected is None else (int(expected), expected.operation_id)
         return Append(incarnation, number, operation, epoch, change.operation_id, new_epoch, self.ttl_ms, data)
 
@@ -604,7 +604,7 @@ class Operations:
 
     def _closed(self, package: ContextPackage, place: Place) -> bytes:
         message = package.to_protobuf(limits=self._codec.limits)
-        return self._codec.close(message, place, is_mixed=package.blocks.is_mixed())
+        return self._codec.close(message, place, package.blocks.is_mixed)
 
     def _compact_behind(self, replica: Replica, written: Written) -> Steps[None]:
         """Make a snapshot behind a write, where that is due; the write is done whatever comes of it."""
