@@ -26,7 +26,7 @@ from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import PREFIX, Key, quoted
 from pycontext.store.redis_address import Address, pool_of
 from pycontext.store.redis_fault import FAULTS, fault_of
-from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of
+from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of, words_of
 from pycontext.store.request import Reply, Request, Swept
 
 __all__ = ["HINTS_MS", "RedisLog"]
@@ -152,15 +152,28 @@ class RedisLog:
 
     def _evaluated(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
         try:
-            return self._client.execute_command("EVALSHA", script.sha, 1, name, *arguments)
+            return self._sent(words_of(script, name, arguments))
         except NoScriptError:
             # The server was restarted, or forgot all scripts.
             return self._client.execute_command("EVAL", script.text, 1, name, *arguments)
 
+    def _sent(self, words: list[bytes]) -> Any:
+        """Call a script as redis-py does, without its retries, which are ours, and its measuring."""
+        if self._address.kind == "cluster":
+            return self._client.execute_command("EVALSHA", *words)
+        pool = self._client.connection_pool
+        connection = pool.get_connection()
+        try:
+            # Where one of the two fails, the connection is closed there.
+            connection.send_command("EVALSHA", *words)
+            return connection.read_response()
+        finally:
+            pool.release(connection)
+
     def _pipelined(self, requests: list[tuple[Key, Request]]) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipe:
             for key, request in requests:
-                pipe.execute_command("EVALSHA", script_of(request).sha, 1, key.name, *request)
+                pipe.execute_command("EVALSHA", *words_of(script_of(request), key.name, request))
             return list(pipe.execute(raise_on_error=False))
 
     def _patiently(self, work: Callable[[], Any], key: str = "") -> Any:

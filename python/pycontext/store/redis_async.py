@@ -24,7 +24,7 @@ from pycontext.store.key import PREFIX, Key, quoted
 from pycontext.store.redis import HINTS_MS
 from pycontext.store.redis_address import Address, pool_of
 from pycontext.store.redis_fault import FAULTS, fault_of
-from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of
+from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of, words_of
 from pycontext.store.request import Reply, Request
 
 __all__ = ["AsyncRedisLog"]
@@ -118,15 +118,28 @@ class AsyncRedisLog:
 
     async def _evaluated(self, script: Script, name: str, arguments: tuple[Any, ...]) -> Any:
         try:
-            return await self._client.execute_command("EVALSHA", script.sha, 1, name, *arguments)
+            return await self._sent(words_of(script, name, arguments))
         except NoScriptError:
             # The server was restarted, or forgot all scripts.
             return await self._client.execute_command("EVAL", script.text, 1, name, *arguments)
 
+    async def _sent(self, words: list[bytes]) -> Any:
+        """Call a script as redis-py does, without its retries, which are ours, and its measuring."""
+        if self._address.kind == "cluster":
+            return await self._client.execute_command("EVALSHA", *words)
+        pool = self._client.connection_pool
+        connection = await pool.get_connection()
+        try:
+            # Where one of the two fails or is cancelled, the connection is closed there.
+            await connection.send_command("EVALSHA", *words)
+            return await connection.read_response()
+        finally:
+            await pool.release(connection)
+
     async def _pipelined(self, requests: list[tuple[Key, Request]]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipe:
             for key, request in requests:
-                pipe.execute_command("EVALSHA", script_of(request).sha, 1, key.name, *request)
+                pipe.execute_command("EVALSHA", *words_of(script_of(request), key.name, request))
             return list(await pipe.execute(raise_on_error=False))
 
     async def _patiently(self, work: Callable[[], Awaitable[Any]], key: str = "") -> Any:

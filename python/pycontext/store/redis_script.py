@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from hashlib import sha1
 from importlib.resources import files
@@ -28,7 +29,7 @@ from pycontext.store.request import (
     Written,
 )
 
-__all__ = ["NOTIFY", "SETTLE", "TAKE", "Script", "hints_of", "reply_of", "script_of"]
+__all__ = ["NOTIFY", "SETTLE", "TAKE", "Script", "hints_of", "reply_of", "script_of", "words_of"]
 
 # What a script says of a session that is not as it should be, besides that it is at another version.
 _REFUSED: Final = frozenset({"absent", "other", "exists", "fenced", "conflict", "behind", "trim"})
@@ -75,6 +76,13 @@ _SCRIPTS: Final[dict[type[Request], Script]] = {
 def script_of(request: Request) -> Script:
     """Return the script that does a request, whose fields are its arguments."""
     return _SCRIPTS[type(request)]
+
+
+def words_of(script: Script, name: str, arguments: Iterable[str | int | bytes]) -> list[bytes]:
+    """Return what follows EVALSHA, as bytes: redis-py looks at everything else for some time."""
+    words = [script.sha.encode(), b"1", name.encode()]
+    words += [word if isinstance(word, bytes) else str(word).encode() for word in arguments]
+    return words
 
 
 def reply_of(raw: Any, key: Key, request: Request) -> Reply:

@@ -13,44 +13,51 @@
 -- remembered, p<operation> '<version> <time> <next operation>' of those before o, l and g the first and the last change
 -- that a snapshot made needless.
 
-local key = KEYS[1]
-local m = redis.call('HMGET', key, 'f', 'i', 'v', 'o', 'e', 't', 's', 'k', 'p' .. ARGV[5])
+local key, call = KEYS[1], redis.call
+local m = call('HMGET', key, 'f', 'i', 'v', 'o', 'e', 't', 's', 'k', 'p' .. ARGV[5])
 local i, v, o, e, t, s, k, done = m[2], m[3], m[4], m[5], m[6], m[7], m[8], m[9]
 if m[1] ~= '1' then
   if m[1] then return 'format 0 0 ' .. m[1] end
-  return redis.call('EXISTS', key) == 1 and 'foreign 0 0 ' or 'absent 0 0 '
+  return call('EXISTS', key) == 1 and 'foreign 0 0 ' or 'absent 0 0 '
 end
-local function refused(why) return why .. ' ' .. v .. ' ' .. e .. ' ' .. o end
 
-if ARGV[1] ~= '' and ARGV[1] ~= i then return refused('other') end
-if ARGV[5] == o then return 'ok ' .. v .. ' ' .. s .. ' ' .. e .. ' ' .. i .. ' ' end
-if done then return 'ok ' .. string.match(done, '^%d+') .. ' ' .. s .. ' ' .. e .. ' ' .. i .. ' ' end
-local epoch, new_epoch = tonumber(ARGV[4]), tonumber(ARGV[6])
-if epoch >= 0 and epoch < tonumber(e) then return refused('fenced') end
-if epoch > tonumber(e) then return refused('conflict') end
-if ARGV[2] ~= '-1' and (ARGV[2] ~= v or ARGV[3] ~= o) then return refused('conflict') end
-if new_epoch >= 0 and new_epoch ~= tonumber(e) and new_epoch ~= tonumber(e) + 1 then return refused('conflict') end
+local why
+if ARGV[1] ~= '' and ARGV[1] ~= i then
+  why = 'other'
+elseif ARGV[5] == o or done then
+  return 'ok ' .. (done and string.match(done, '^%d+') or v) .. ' ' .. s .. ' ' .. e .. ' ' .. i .. ' '
+elseif ARGV[4] ~= '-1' and ARGV[4] ~= e then
+  why = tonumber(ARGV[4]) < tonumber(e) and 'fenced' or 'conflict'
+elseif ARGV[2] ~= '-1' and (ARGV[2] ~= v or ARGV[3] ~= o) then
+  why = 'conflict'
+elseif ARGV[6] ~= '-1' and ARGV[6] ~= e and tonumber(ARGV[6]) ~= e + 1 then
+  why = 'conflict'
+end
+if why then return why .. ' ' .. v .. ' ' .. e .. ' ' .. o end
+if ARGV[6] ~= '-1' then e = ARGV[6] end
 
-local clock = redis.call('TIME')
+local clock = call('TIME')
 -- A clock that goes back makes nothing older than what came before it.
-local now = math.max(tonumber(t), clock[1] * 1000 + math.floor(clock[2] / 1000))
-local new = string.format('%.0f', tonumber(v) + 1)
-if new_epoch < 0 then new_epoch = e end
+local now = math.max(t, clock[1] * 1000 + math.floor(clock[2] / 1000))
+local new = v + 1
 
--- Operations are remembered for a minute: what is older goes, two at most, so that their number falls.
+-- Operations are remembered for a minute: what is older goes, now and then, and more than came, so that their number
+-- falls.
 local gone, since = {}, now - 60000
-for _ = 1, 2 do
-  local entry = k == o and (v .. ' ' .. t .. ' ' .. ARGV[5]) or redis.call('HGET', key, 'p' .. k)
-  local time, after = string.match(entry or '', '^%d+ (%d+) (.*)$')
-  if not time or tonumber(time) > since then break end
-  gone[#gone + 1] = 'p' .. k
-  k = after
-  if k == ARGV[5] then break end
+if new % 8 == 0 then
+  for _ = 1, 16 do
+    local entry = k == o and (v .. ' ' .. t .. ' ' .. ARGV[5]) or call('HGET', key, 'p' .. k)
+    local time, after = string.match(entry or '', '^%d+ (%d+) (.*)$')
+    if not time or tonumber(time) > since then break end
+    gone[#gone + 1] = 'p' .. k
+    k = after
+    if k == ARGV[5] then break end
+  end
 end
 
-redis.call('HSET', key, 'v', new, 'o', ARGV[5], 'e', new_epoch, 't', string.format('%.0f', now), 'k', k,
+call('HSET', key, 'v', new, 'o', ARGV[5], 'e', e, 't', now, 'k', k,
   'd' .. new, string.char(#ARGV[5]) .. ARGV[5] .. ARGV[8], 'p' .. o, v .. ' ' .. t .. ' ' .. ARGV[5])
 -- Behind the first write: a server without room refuses that one, and nothing was changed.
-if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
-if ARGV[7] ~= '0' then redis.call('PEXPIRE', key, ARGV[7]) end
-return 'ok ' .. new .. ' ' .. s .. ' ' .. new_epoch .. ' ' .. i .. ' ' .. o
+if #gone > 0 then call('HDEL', key, unpack(gone)) end
+if ARGV[7] ~= '0' then call('PEXPIRE', key, ARGV[7]) end
+return 'ok ' .. new .. ' ' .. s .. ' ' .. e .. ' ' .. i .. ' ' .. o
