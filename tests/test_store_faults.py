@@ -417,7 +417,7 @@ def test_a_full_server_refuses_and_keeps_what_it_has(server):
         with open_store(made.url) as fresh:
             assert ids(fresh) == kept
         loaded = store.load("s")
-        loaded.blocks.append(block("more", noise))
+        loaded.blocks.append(block("more", noise * 8))
         with pytest.raises(StoreFullError):
             store.save(loaded)
         made.command("CONFIG", "SET", "maxmemory", "100mb")
