@@ -26,8 +26,8 @@ __all__ = [
     "VARIABLE",
     "add_store_arguments",
     "add_store_options",
+    "checked",
     "opened",
-    "session_of",
     "warnings_told",
 ]
 
@@ -50,16 +50,16 @@ def add_store_options(parser: argparse.ArgumentParser, *, json_help: str) -> Non
     parser.add_argument("--json", action="store_true", help=json_help)
 
 
-def session_of(args: argparse.Namespace) -> str:
-    """Return the session that a command is for.
+def checked(name: str, value: str) -> str:
+    """Return what an argument says.
 
     Raises:
-        ValidationError: what stands there is an address.
+        ValidationError: an address stands there, as where another argument was forgotten.
     """
-    if "://" in args.session:
+    if "://" in value:
         # Not shown: it may hold a password.
-        raise ValidationError("SESSION is an address: the session comes behind it")
-    return str(args.session)
+        raise ValidationError(f"{name} is an address")
+    return value
 
 
 @contextmanager
@@ -77,6 +77,7 @@ def opened(url: str | None, namespace: str, *, ttl: float | None = None, may_mak
         FileNotFoundError: the file is not there.
         ContextError: what the store needs is not installed.
     """
+    checked("--namespace", namespace)
     url = url or os.environ.get(VARIABLE)
     if not url:
         raise ValidationError(f"no store is named: give its address, or set {VARIABLE}")

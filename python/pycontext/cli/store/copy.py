@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 
 from pycontext.cli.console import Report, counted
 from pycontext.cli.exits import Exit
-from pycontext.cli.store.address import UNREADABLE, VARIABLE, add_store_options, opened, warnings_told
-from pycontext.errors import ConflictError, UnknownSessionError, ValidationError, shown
+from pycontext.cli.store.address import UNREADABLE, VARIABLE, add_store_options, checked, opened, warnings_told
+from pycontext.errors import ConflictError, UnknownSessionError, shown
 from pycontext.store.sync_store import Store
 
 __all__ = ["add_parser"]
@@ -76,9 +76,7 @@ def _chosen(source: Store, wanted: list[str] | None) -> list[str]:
     if wanted is None:
         return sorted(source.sessions())
     for id in wanted:
-        if "://" in id:
-            raise ValidationError("--session is an address")
-        source.inquire(id)
+        source.inquire(checked("--session", id))
     return list(dict.fromkeys(wanted))
 
 

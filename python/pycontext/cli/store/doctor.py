@@ -82,7 +82,8 @@ def _trial(store: Store) -> Finding:
 
 def _table(title: str, findings: list[Finding], width: int) -> Table:
     # What a server says is text, not markup.
-    table = Table(title=Text(clip(title, width)), title_justify="left")
+    name = clip(title, width)
+    table = Table(title=Text(name), title_justify="left", min_width=len(name))
     table.add_column("topic", no_wrap=True)
     table.add_column("", no_wrap=True)
     table.add_column("as it is", overflow="fold")

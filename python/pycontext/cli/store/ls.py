@@ -75,7 +75,8 @@ def standing_of(one: Listed) -> dict[str, Any]:
 
 def _table(title: str, found: dict[str, Listed], width: int) -> Table:
     # Names are text, not markup.
-    table = Table(title=Text(clip(title, width)), title_justify="left")
+    name = clip(title, width)
+    table = Table(title=Text(name), title_justify="left", min_width=len(name))
     table.add_column("session", overflow="fold")
     for heading in ("version", "epoch", "changes", "bytes", "age", "to live"):
         table.add_column(heading, justify="right", no_wrap=True)

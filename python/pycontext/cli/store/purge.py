@@ -8,7 +8,7 @@ import sys
 
 from pycontext.cli.console import Report
 from pycontext.cli.exits import Exit
-from pycontext.cli.store.address import add_store_arguments, opened, session_of, warnings_told
+from pycontext.cli.store.address import add_store_arguments, checked, opened, warnings_told
 from pycontext.errors import UnknownBlockError, ValidationError, shown
 
 __all__ = ["add_parser"]
@@ -31,10 +31,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> Exit:
     """Run the command."""
-    session_id = session_of(args)
+    session_id = checked("SESSION", args.session)
     what = f"session {shown(session_id)}"
     if args.block is not None:
-        what = f"block {shown(args.block)} of {what}"
+        what = f"block {shown(checked('--block', args.block))} of {what}"
     with warnings_told(Report(as_json=args.json)), opened(args.url, args.namespace) as store:
         standing = store.inquire(session_id)
         is_there = args.block is None or store.load(session_id).blocks.find(args.block) is not None

@@ -14,7 +14,7 @@ from rich.text import Text
 from pycontext.cli.console import Report, clip, lasting, line_of
 from pycontext.cli.exits import Exit
 from pycontext.cli.options import whole
-from pycontext.cli.store.address import add_store_arguments, opened, session_of, warnings_told
+from pycontext.cli.store.address import add_store_arguments, checked, opened, warnings_told
 from pycontext.package import ContextPackage
 from pycontext.store.finding import size_of
 from pycontext.store.request import Listed
@@ -43,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(args: argparse.Namespace) -> Exit:
     """Run the command."""
-    session_id = session_of(args)
+    session_id = checked("SESSION", args.session)
     with warnings_told(Report(as_json=args.json)), opened(args.url, args.namespace) as store:
         package = store.load(session_id, at_version=args.at_version)
         standing = store.inquire(session_id)
