@@ -9,8 +9,8 @@
 -- Fields of the hash: see append.lua.
 
 local key = KEYS[1]
-local m = redis.call('HMGET', key, 'f', 'i', 'v', 'o', 'e', 't', 's', 'l', 'g', 'p' .. ARGV[5])
-local i, v, o, e, t, s, done = m[2], m[3], m[4], m[5], m[6], m[7], m[10]
+local m = redis.call('HMGET', key, 'f', 'i', 'v', 'o', 'e', 't', 's', 'l', 'g', 'p' .. ARGV[5], 'k')
+local i, v, o, e, t, s, done, k = m[2], m[3], m[4], m[5], m[6], m[7], m[10], m[11]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 if m[1] ~= '1' then
@@ -35,7 +35,20 @@ if new_epoch ~= tonumber(e) and new_epoch ~= tonumber(e) + 1 then return refused
 if tonumber(m[8]) <= tonumber(m[9]) then return 'trim 0 0 ' end
 
 now = math.max(tonumber(t), now)
-redis.call('HSET', key, 'v', ARGV[6], 'o', ARGV[5], 'e', ARGV[7], 't', string.format('%.0f', now), 's', ARGV[6],
+
+-- As in append.lua: who only saves would have his operations remembered for ever.
+local gone, since = {}, now - 60000
+for _ = 1, 2 do
+  local entry = k == o and (v .. ' ' .. t .. ' ' .. ARGV[5]) or redis.call('HGET', key, 'p' .. k)
+  local time, after = string.match(entry or '', '^%d+ (%d+) (.*)$')
+  if not time or tonumber(time) > since then break end
+  gone[#gone + 1] = 'p' .. k
+  k = after
+  if k == ARGV[5] then break end
+end
+
+redis.call('HSET', key, 'v', ARGV[6], 'o', ARGV[5], 'e', ARGV[7], 't', string.format('%.0f', now), 's', ARGV[6], 'k', k,
   'q', ARGV[5], 'S', ARGV[9], 'p' .. o, v .. ' ' .. t .. ' ' .. ARGV[5], 'l', string.format('%.0f', s + 1), 'g', v)
+if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
 if ARGV[8] ~= '0' then redis.call('PEXPIRE', key, ARGV[8]) end
 return 'ok ' .. ARGV[6] .. ' ' .. ARGV[6] .. ' ' .. ARGV[7] .. ' ' .. i .. ' ' .. o
