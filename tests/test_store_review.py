@@ -7,11 +7,29 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
+import redis
 
-from pycontext import ContextManager, ContextType, FencedError, StoreBusyError, open_store
-from stores import block, package, texts
+from pycontext import (
+    ContextManager,
+    ContextType,
+    FencedError,
+    SessionGoneError,
+    StoreBusyError,
+    StoreUnavailableError,
+    open_store,
+)
+from pycontext.store.request import Append, Replace
+from stores import WAITING, block, home_of, package, texts
 
-USER = ContextType.USER
+USER, MEMORY = ContextType.USER, ContextType.MEMORY
+
+
+@pytest.fixture
+def store(request, tmp_path):
+    """A place of a kind, in which several stores can be opened."""
+    home = home_of(request.param, tmp_path, lambda: request.getfixturevalue("redis_server").url)
+    yield home
+    home.close()
 
 
 @pytest.fixture
@@ -136,3 +154,71 @@ def test_a_session_that_somebody_else_recovered_first_is_loaded(url, tmp_path):
         assert texts(store.load("s", recover="last-good")) == [("x", "word")]
     store.close()
     other.close()
+
+
+class Failing:
+    """The log of a store, which fails at the writes that are asked for behind a number of others."""
+
+    def __init__(self, store, after):
+        log = store._log  # noqa: SLF001  # where others are faster
+        self._call, self.left = log.call, after
+        log.call = self.call
+
+    def call(self, key, request):
+        if isinstance(request, Append | Replace):
+            if not self.left:
+                raise StoreUnavailableError("the server is down")
+            self.left -= 1
+        return self._call(key, request)
+
+
+@pytest.mark.parametrize("duplicates", ["keep", "drop"])
+def test_a_block_that_was_written_is_added_though_what_fell_cannot_be_written(duplicates):
+    store = open_store("memory://")
+    manager = ContextManager(200, store=store, duplicates=duplicates)
+    manager.create_session("agent", session_id="s")
+    log = Failing(store, 1)
+    number = 0
+    while len(manager.sessions["s"].blocks) == number:
+        log.left = 1
+        assert manager.add_context("s", "word " * 20, MEMORY, block_id=f"b{number}", timestamp=number) == f"b{number}"
+        number += 1
+    log.left = 100
+    manager.add_context("s", "hi", USER, block_id="hi")
+    assert texts(store.load("s")) == texts(manager.sessions["s"])
+    assert manager.get_block("s", "b0").content == "word " * 20
+
+
+@pytest.mark.parametrize("store", WAITING, indirect=True)
+def test_whoever_held_a_session_that_was_begun_anew_does_not_remove_the_new_one(store):
+    one, other = store.open(), store.open()
+    one.save(package(block("x")))
+    other.delete("s")
+    other.save(package(block("y"), agent_id="bob"))
+    for remove in (one.delete, one.purge):
+        with pytest.raises(SessionGoneError):
+            remove("s")
+    assert texts(other.load("s")) == [("y", "word")]
+    assert other.delete("s")
+    assert not other.delete("s")
+
+
+def test_operations_of_who_only_saves_are_forgotten_after_a_minute(redis_server):
+    store, client = open_store(redis_server.url), redis.Redis.from_url(redis_server.url)
+    mine, name = package(block("x")), "pctx:{default:s}"
+    for number in range(40):
+        store.save(mine, operation_id=f"o{number}")
+        # The clock of a server cannot be moved: what is remembered is made older instead.
+        client.hset(name, "t", 1)
+        for field, said in client.hgetall(name).items():
+            if field.startswith(b"p"):
+                client.hset(name, field, b" ".join((said.split()[0], b"1", said.split()[2])))
+    fields = [field for field in client.hkeys(name) if field.startswith(b"p")]
+    assert len(fields) <= 2
+    # What was just done is remembered, among them the write before the last.
+    assert store.save(mine, operation_id="o40") == 41
+    assert store.append("s", [block("y")], operation_id="o41") == 42
+    assert store.append("s", [block("y")], operation_id="o40") == 41
+    assert client.hget(name, "k") in (b"o39", b"o40")
+    client.close()
+    store.close()

@@ -179,6 +179,7 @@ class ContextStore(Protocol):
 
         Raises:
             FencedError: it goes on in a later epoch.
+            SessionGoneError: the one that this store has seen is gone, and another one is there.
         """
         ...
 

@@ -29,7 +29,7 @@ from pycontext.store.request import (
     Trim,
     Written,
 )
-from pycontext.store.rules import Standing, refusal
+from pycontext.store.rules import Standing, discard_refusal, refusal
 
 __all__ = ["MemoryLog"]
 
@@ -178,8 +178,9 @@ class MemoryLog:
         return _note(session, request, old.operation_id)
 
     def _discard(self, key: Key, session: _Session, request: Discard) -> Reply:
-        if 0 <= request.epoch < session.standing.epoch:
-            return session.standing.refused("fenced")
+        refused = discard_refusal(request, session.standing)
+        if refused is not None:
+            return refused
         del self._sessions[key]
         return 0
 

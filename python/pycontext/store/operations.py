@@ -294,9 +294,9 @@ class Operations:
         _check_epoch(epoch)
         replica = self._replica(session_id)
         head = replica.head
-        known = -1 if head is None else head.epoch
-        reply = yield replica.key, Discard(known if epoch is None else epoch)
-        if isinstance(reply, Refused) and reply.why == "fenced":
+        incarnation, known = ("", -1) if head is None else (head.incarnation, head.epoch)
+        reply = yield replica.key, Discard(incarnation, known if epoch is None else epoch)
+        if isinstance(reply, Refused) and reply.why in ("other", "fenced"):
             raise _refusal(reply, replica.key, head, None)
         del self._replicas[replica.key]
         return not isinstance(reply, Refused)

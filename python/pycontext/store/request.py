@@ -126,9 +126,11 @@ class Discard(NamedTuple):
     """Remove the session.
 
     Attributes:
+        incarnation: as in `Append`.
         epoch: as in `Append`.
     """
 
+    incarnation: str
     epoch: int
 
 

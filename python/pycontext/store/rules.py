@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pycontext.store.request import Append, Refused, Replace
+from pycontext.store.request import Append, Discard, Refused, Replace
 
-__all__ = ["Standing", "refusal"]
+__all__ = ["Standing", "discard_refusal", "refusal"]
 
 
 class Standing(NamedTuple):
@@ -47,3 +47,10 @@ def refusal(request: Append | Replace, standing: Standing) -> Refused | None:
     expected = (request.expected, request.expected_operation)
     is_expected = request.expected < 0 or expected == (standing.version, standing.operation_id)
     return None if is_expected and is_next and not is_ahead else standing.refused("conflict")
+
+
+def discard_refusal(request: Discard, standing: Standing) -> Refused | None:
+    """Return why a session may not be removed; None where it may."""
+    if request.incarnation and request.incarnation != standing.incarnation:
+        return standing.refused("other")
+    return standing.refused("fenced") if 0 <= request.epoch < standing.epoch else None

@@ -33,7 +33,7 @@ from pycontext.store.request import (
     Trim,
     Written,
 )
-from pycontext.store.rules import Standing, refusal
+from pycontext.store.rules import Standing, discard_refusal, refusal
 from pycontext.store.sqlite_advice import FileState, advice_of_file, size_of_file
 from pycontext.store.sqlite_fault import named
 
@@ -377,10 +377,10 @@ def _do_rarely(db: sqlite3.Connection, session: int, standing: Standing, request
         return _news(db, session, standing, request)
     if isinstance(request, Compact):
         return _compact(db, session, standing, request)
-    if isinstance(request, Discard) and 0 <= request.epoch < standing.epoch:
-        return standing.refused("fenced")
-    _forget(db, session)
-    return 0
+    refused = discard_refusal(request, standing) if isinstance(request, Discard) else None
+    if refused is None:
+        _forget(db, session)
+    return 0 if refused is None else refused
 
 
 def _begin(db: sqlite3.Connection, key: Key, request: Replace) -> Written:
