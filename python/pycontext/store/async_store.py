@@ -10,11 +10,13 @@ from typing import Final, Self, TypeVar
 from pycontext.block import ContextBlock
 from pycontext.errors import ContextError, StoreError
 from pycontext.package import ContextPackage
+from pycontext.store.argument import hint_id, hint_of, milliseconds, taking
 from pycontext.store.base import REPLAY_SECONDS, Recover
+from pycontext.store.exchange import Batch, Steps
 from pycontext.store.hint import Hint
 from pycontext.store.key import inbox_name
 from pycontext.store.log import AsyncLog
-from pycontext.store.operations import Batch, Operations, Refresh, Steps, hint_id, hint_of, milliseconds, taking
+from pycontext.store.operations import Operations, Refresh
 from pycontext.store.request import Listed
 from pycontext.store.version import Version
 

@@ -12,7 +12,8 @@ from pycontext.keys import EncryptionKey, KeyRing
 from pycontext.limits import DEFAULT, Limits
 from pycontext.store.base import AsyncContextStore
 from pycontext.store.codec import Codec
-from pycontext.store.operations import Operations, Redact
+from pycontext.store.exchange import Redact
+from pycontext.store.operations import Operations
 
 if TYPE_CHECKING:
     from pycontext.store.log import AsyncLog, Log
