@@ -57,7 +57,8 @@ def clock_advice(ahead_seconds: float) -> Finding:
 def latency_advice(milliseconds: Sequence[float]) -> Finding:
     """Return what it means that round trips took so long; there is one at least."""
     ordered = sorted(milliseconds)
-    middle, late = (ordered[int(share * (len(ordered) - 1))] for share in (0.5, 0.99))
+    # The first that so many of a hundred do not exceed.
+    middle, late = (ordered[-(-percent * len(ordered) // 100) - 1] for percent in (50, 99))
     value = f"PING p50 {middle:.3f} ms, p99 {late:.3f} ms of {len(ordered)}"
     if late <= _SLOW_MS:
         return Finding("latency", "good", value, "every append and every look for news takes one such round trip")

@@ -31,6 +31,8 @@ _UNKNOWN: Final = "the sentinels know no such service, or no master of it that r
 _UNSEEN: Final = "a sentinel cannot be reached, and no other names a master that runs"
 # OpenSSL's words, which redis-py passes on among its own; in all of these cases nobody has sent anything yet.
 _TLS: Final = re.compile(r"\[SSL: (CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER|\w+_ALERT_\w+)\][^(<]*")
+# What a script may not do comes without the first word: as Redis up to 7.0 says it, and since.
+_DENIED: Final = ("The user executing the script can't", "ACL failure in script")
 
 # By the first word of what the server says, where redis-py has no class for it: the error, whether to try again, and
 # what it means.
@@ -108,6 +110,8 @@ def fault_of(error: Exception, name: str, key: str = "") -> Fault:
         kind, is_passing, meaning = _WORDS[word]
     elif said.startswith(_LEADERLESS):
         kind, is_passing, meaning = StoreUnavailableError, True, _UNSEEN if clients else _UNKNOWN
+    elif any(words in said for words in _DENIED):
+        kind, is_passing, meaning = _WORDS["NOPERM"]
     elif _CROWDED in said:
         # While a connection is made redis-py calls it a lost one.
         kind, is_passing, meaning = StoreDeniedError, False, "the server has too many clients"
