@@ -12,10 +12,12 @@ import redis
 from pycontext import (
     ContextManager,
     ContextType,
+    DistributedContextStore,
     FencedError,
     SessionGoneError,
     StoreBusyError,
     StoreUnavailableError,
+    UnknownBlockError,
     open_store,
 )
 from pycontext.store.request import Append, Replace
@@ -222,3 +224,72 @@ def test_operations_of_who_only_saves_are_forgotten_after_a_minute(redis_server)
     assert client.hget(name, "k") in (b"o39", b"o40")
     client.close()
     store.close()
+
+
+@pytest.mark.parametrize("store", WAITING, indirect=True)
+def test_blocks_that_others_have_added_are_found(store):
+    one, other = store.open(), store.open()
+    one.save(package(block("x")))
+    other.append("s", [block("y"), block("z")])
+    one.update_block("s", block("y", "put"))
+    version = other.append("s", [block("w")])
+    one.remove_blocks("s", ["w"], expect=version)
+    assert texts(other.load("s")) == [("x", "word"), ("y", "put"), ("z", "word")]
+    with pytest.raises(UnknownBlockError):
+        one.update_block("s", block("w"))
+
+
+@pytest.mark.parametrize("store", WAITING, indirect=True)
+def test_a_transfer_of_a_version_that_others_made_names_it_as_the_parent(store):
+    one, other = store.open(), store.open()
+    one.save(package(block("x")))
+    version = other.append("s", [block("y")])
+    parent = other.load("s").as_parent
+    one.transfer("s", "bob", expect=version)
+    assert other.load("s").parents == (parent,)
+
+
+def test_the_articles_update_finds_what_another_program_added(url):
+    one, other = DistributedContextStore(url), DistributedContextStore(url)
+    one.store_session(package(block("x")))
+    other.retrieve_session("s")
+    one.update_block("s", block("y", "of one"))
+    other.update_block("s", block("y", "of the other"))
+    assert texts(one.retrieve_session("s")) == [("x", "word"), ("y", "of the other")]
+    one.store.close()
+    other.store.close()
+
+
+@pytest.mark.parametrize("change", ["remove", "prune"])
+def test_what_is_written_to_a_block_while_a_manager_waits_for_the_store_is_kept(change):
+    store = open_store("memory://")
+    manager = ContextManager(store=store)
+    manager.create_session("agent", session_id="s")
+    for number in range(3):
+        manager.add_context("s", "word " * 20, USER, block_id=f"b{number}", timestamp=number)
+    held = manager.sessions["s"].blocks[2]
+    log = store._log  # noqa: SLF001  # where others are faster
+    call = log.call
+
+    def late(key, request):
+        held.content = "by hand"
+        return call(key, request)
+
+    log.call = late
+    if change == "remove":
+        manager.remove_block("s", "b0")
+    else:
+        manager.prune("s", 70, render="text")
+    log.call = call
+    manager.refresh("s")
+    assert held.content == "by hand"
+    assert [block.content for block in store.load("s").blocks][-1] == "by hand"
+
+
+def test_a_session_that_another_program_began_by_the_same_operation_is_read_as_it_is(url):
+    one, other = open_store(url), open_store(url)
+    one.save(package(block("x", "of one")), operation_id="import 7")
+    other.save(package(block("x", "of the other")), operation_id="import 7")
+    assert texts(other.load("s")) == texts(one.load("s")) == [("x", "of one")]
+    one.close()
+    other.close()

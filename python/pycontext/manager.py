@@ -419,8 +419,10 @@ class ContextManager:
             blocks = session.package.blocks
             row = blocks.find(block_id)
             if self._mirror is not None:
-                self._mirror.flush(session)
-                self._mirror.remove(session, block_id)
+                # As in `_drop`.
+                with blocks.settled():
+                    self._mirror.flush(session)
+                    self._mirror.remove(session, block_id)
             elif row is not None:
                 del blocks[row]
             session.originals.forget(block_id)
@@ -591,8 +593,10 @@ class ContextManager:
         if self._mirror is None:
             session.keep(selection)
             return
-        self._mirror.flush(session)
-        self._mirror.drop(session, selection)
+        # What is written to a block while the store is waited for is read back later, as a change that is not stored.
+        with session.package.blocks.settled():
+            self._mirror.flush(session)
+            self._mirror.drop(session, selection)
 
     def _choose(self, session: Session, target: int, pin: Sequence[str] = ()) -> Selection | None:
         """Choose what fits `target` tokens; where the pins need more, leave half of what they leave to the others.

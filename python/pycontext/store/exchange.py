@@ -139,10 +139,14 @@ class Exchange:
                 return Version(reply.version, reply.incarnation, operation_id, reply.epoch, reply.previous)
         raise UnknownBlockError(f"session {shown(session_id)} has no block {shown(missing)}")
 
-    def _loaded(self, session_id: str) -> Steps[Update]:
-        """The session as this store knows it, read where it does not."""
+    def _loaded(self, session_id: str, expect: int | None, ids: Iterable[str] = ()) -> Steps[Update]:
+        """The session as this store knows it, read where it does not know the version or the blocks that are meant."""
         update = self._replica(session_id).settle()
-        return (yield from self._sync(session_id)) if update.package is None else update
+        package, version = update.package, update.version
+        if package is None or version is None or any(package.blocks.find(id) is None for id in ids):
+            return (yield from self._sync(session_id))
+        is_meant = not isinstance(expect, Version) or version.is_at(expect)
+        return update if is_meant else (yield from self._sync(session_id))
 
     def _sync(self, session_id: str) -> Steps[Update]:
         """The session as it is now; a snapshot is made where there are many changes."""
@@ -337,7 +341,9 @@ class Exchange:
             raise refusal_of(reply, key, self._replicas[key].head, expected)
         written = written_of(reply)
         version = Version(written.version, written.incarnation, operation_id, written.epoch, written.previous)
-        self._replicas[key].replaced(package.copy(), version, len(data))
+        if written.incarnation == incarnation:
+            self._replicas[key].replaced(package.copy(), version, len(data))
+        # Else the session was begun by this operation before, maybe by another program with something else in it.
         return version
 
     def _closed(self, package: ContextPackage, place: Place) -> bytes:

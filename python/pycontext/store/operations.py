@@ -147,7 +147,7 @@ class Operations(Exchange):
         """Put a block in the place of the one of its id."""
         if not isinstance(block, ContextBlock):
             raise ValidationError(f"block {shown(block)} is {type(block).__name__}, not a ContextBlock")
-        update = yield from self._loaded(session_id)
+        update = yield from self._loaded(session_id, expect, [block.id])
         done = yield from self._done_or_there(update, session_id, [block.id], operation_id)
         if done is not None:
             return done
@@ -167,7 +167,7 @@ class Operations(Exchange):
         ids = [block_ids] if isinstance(block_ids, str) else list(block_ids)
         for id in ids:
             check_id("block_ids", id)
-        update = yield from self._loaded(session_id)
+        update = yield from self._loaded(session_id, expect, ids)
         if not ids and update.version is not None:
             return update.version
         done = yield from self._done_or_there(update, session_id, ids, operation_id)
@@ -183,7 +183,7 @@ class Operations(Exchange):
         self, session_id: str, to: str, expect: int | None, epoch: int | None, operation_id: str | None
     ) -> Steps[tuple[Version, Hint]]:
         """Let the session go on under another owner, and return what to tell it."""
-        update = yield from self._loaded(session_id)
+        update = yield from self._loaded(session_id, expect)
         package, version = self._there(update, session_id)
         expected = version if expect is None else expect
         operation_id = operation_of(operation_id)
