@@ -101,11 +101,12 @@ MAY_IMPORT = {
         "store.sqlite_fault",
     },
     "store.redis_address": {"errors"},
+    "store.redis_connections": set(),
     "store.redis_fault": {"errors"},
     "store.redis_script": {"errors", "store.hint", "store.key", "store.request"},
     "store.redis": {
         "store.advice", "store.breaker", "store.finding", "store.hint", "store.key", "store.redis_address",
-        "store.redis_fault", "store.redis_script", "store.request",
+        "store.redis_connections", "store.redis_fault", "store.redis_script", "store.request",
     },
     "store.redis_async": {
         "store.advice", "store.breaker", "store.hint", "store.key", "store.redis", "store.redis_address",

@@ -25,6 +25,7 @@ from pycontext.store.finding import Finding
 from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import PREFIX, Key, quoted
 from pycontext.store.redis_address import Address, pool_of
+from pycontext.store.redis_connections import Connections
 from pycontext.store.redis_fault import FAULTS, fault_of
 from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of, words_of
 from pycontext.store.request import Reply, Request, Swept
@@ -54,6 +55,8 @@ class RedisLog:
         client, others = _clients(self._address)
         self._client: Final[Any] = client
         self._clients: Final[list[Any]] = [client, *others]
+        is_cluster = self._address.kind == "cluster"
+        self._connections: Final = None if is_cluster else Connections(client.connection_pool)
         self._breaker: Final = Breaker()
         self._lock: Final = Lock()
         self._is_greeted = False
@@ -158,17 +161,10 @@ class RedisLog:
             return self._client.execute_command("EVAL", script.text, 1, name, *arguments)
 
     def _sent(self, words: list[bytes]) -> Any:
-        """Call a script as redis-py does, without its retries, which are ours, and its measuring."""
-        if self._address.kind == "cluster":
+        if self._connections is None:
+            # A cluster knows the node.
             return self._client.execute_command("EVALSHA", *words)
-        pool = self._client.connection_pool
-        connection = pool.get_connection()
-        try:
-            # Where one of the two fails, the connection is closed there.
-            connection.send_command("EVALSHA", *words)
-            return connection.read_response()
-        finally:
-            pool.release(connection)
+        return self._connections.call("EVALSHA", *words)
 
     def _pipelined(self, requests: list[tuple[Key, Request]]) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipe:
