@@ -35,7 +35,7 @@ from pycontext.store.request import (
 )
 from pycontext.store.rules import Standing, discard_refusal, refusal
 from pycontext.store.sqlite_advice import FileState, advice_of_file, size_of_file
-from pycontext.store.sqlite_fault import named
+from pycontext.store.sqlite_fault import fault_of_file
 
 __all__ = ["Durability", "SqliteLog"]
 
@@ -98,9 +98,17 @@ CREATE INDEX seen_until ON seen (until_ms);
 CREATE INDEX hints_of_inbox ON hints (inbox, id);
 """
 
-_FIND: Final = """
-SELECT id, incarnation, version, operation_id, epoch, snapshot_version, snapshot_operation, written_ms, ends_ms
-FROM sessions WHERE namespace = ? AND session_id = ?
+_HEAD: Final = """
+SELECT s.id, s.incarnation, s.version, s.operation_id, s.epoch, s.snapshot_version, s.snapshot_operation,
+    s.written_ms, s.ends_ms"""
+_FIND: Final = f"""{_HEAD}
+FROM sessions s WHERE s.namespace = ? AND s.session_id = ?
+"""
+# With what an operation did when it was done before, nothing but NULL where it was not.
+_FIND_DONE: Final = f"""{_HEAD},
+    o.version, o.snapshot_version, o.epoch, o.previous
+FROM sessions s LEFT JOIN operations o ON o.session = s.id AND o.operation_id = ?3
+WHERE s.namespace = ?1 AND s.session_id = ?2
 """
 _STAND: Final = """
 UPDATE sessions SET version = ?, operation_id = ?, epoch = ?, written_ms = ?, ends_ms = ? WHERE id = ?
@@ -291,17 +299,23 @@ class SqliteLog:
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         if self._process != os.getpid():
             self._adopt()
-        with self._lock, named(self.path, BUSY_SECONDS):
-            db = self._connection
-            if db is None:
-                db = self._open()
+        with self._lock:
             try:
-                return work(db)
-            except BaseException:
-                if db.in_transaction:
-                    # A commit that failed: what it would have done is undone, whatever comes next.
-                    db.execute("ROLLBACK")
-                raise
+                return self._run_here(work)
+            except sqlite3.Error as error:
+                raise fault_of_file(error, self.path, BUSY_SECONDS) from error
+
+    def _run_here(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        db = self._connection
+        if db is None:
+            db = self._open()
+        try:
+            return work(db)
+        except BaseException:
+            if db.in_transaction:
+                # A commit that failed: what it would have done is undone, whatever comes next.
+                db.execute("ROLLBACK")
+            raise
 
     def _adopt(self) -> None:
         """Begin anew in a process that was forked."""
@@ -355,7 +369,10 @@ def _create(db: sqlite3.Connection) -> None:
 
 
 def _do(db: sqlite3.Connection, key: Key, request: Request) -> Reply:
-    row = db.execute(_FIND, key).fetchone()
+    if isinstance(request, Append | Replace):
+        row = db.execute(_FIND_DONE, (*key, request.operation_id)).fetchone()
+    else:
+        row = db.execute(_FIND, key).fetchone()
     if row is not None and row[8] is not None and row[8] <= _now():
         if not isinstance(request, Sync | Inquire):
             _forget(db, row[0])
@@ -366,6 +383,8 @@ def _do(db: sqlite3.Connection, key: Key, request: Request) -> Reply:
         )
     session, standing, written_ms, ends_ms = row[0], Standing(*row[1:7]), row[7], row[8]
     if isinstance(request, Append | Replace):
+        if row[9] is not None and request.incarnation in ("", standing.incarnation):
+            return Written(row[9], row[10], row[11], standing.incarnation, row[12])
         return _write(db, session, standing, request, written_ms, ends_ms)
     if isinstance(request, Inquire):
         return _listed(db, session, standing, written_ms, ends_ms)
@@ -414,13 +433,6 @@ def _write(
     written_ms: int,
     ends_ms: int | None,
 ) -> Reply:
-    if request.incarnation in ("", at.incarnation):
-        done = db.execute(
-            "SELECT version, snapshot_version, epoch, previous FROM operations WHERE session = ? AND operation_id = ?",
-            (session, request.operation_id),
-        ).fetchone()
-        if done is not None:
-            return Written(done[0], done[1], done[2], at.incarnation, done[3])
     refused = refusal(request, at)
     if refused is not None:
         return refused

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +15,7 @@ from pycontext.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["named"]
+__all__ = ["fault_of_file"]
 
 _KINDS: Final[dict[int, type[StoreError]]] = {
     sqlite3.SQLITE_BUSY: StoreBusyError,
@@ -33,20 +31,16 @@ _KINDS: Final[dict[int, type[StoreError]]] = {
 }
 
 
-@contextmanager
-def named(path: Path, busy_seconds: float) -> Iterator[None]:
-    """Say in our words what SQLite refuses.
+def fault_of_file(error: sqlite3.Error, path: Path, busy_seconds: float) -> StoreError:
+    """Return our error for one of SQLite.
 
     Args:
+        error: of SQLite.
         path: of the file.
         busy_seconds: that a writer waits for the others.
     """
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
-        kind = _KINDS.get(code, StoreError)
-        what = f"{path}: {error}"
-        if kind is StoreBusyError:
-            what = f"{path} was held by others for {busy_seconds:g} s: {error}"
-        raise kind(what) from error
+    code = (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+    kind = _KINDS.get(code, StoreError)
+    if kind is StoreBusyError:
+        return kind(f"{path} was held by others for {busy_seconds:g} s: {error}")
+    return kind(f"{path}: {error}")
