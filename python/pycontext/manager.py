@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -18,6 +19,7 @@ from pycontext.errors import (
     ConflictError,
     FencedError,
     PluginError,
+    StoreError,
     UnknownBlockError,
     UnknownSessionError,
     ValidationError,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from pycontext.selection import Selection
 
 __all__ = ["ContextManager"]
+
+_LOG: Final = logging.getLogger("pycontext.manager")
 
 # Above the high mark a session is pruned to the low mark, so that not every block costs a prune.
 _HIGH_MARK: Final = 0.9
@@ -263,12 +267,16 @@ class ContextManager:
                 if blocks.revision != revision:
                     blocks.undo_add(revision)
                 raise
-            if chosen is not None:
-                self._drop(session, chosen)
-            if self.duplicates == "drop" and not self.shadow:
-                session.originals.put(blocks.dedup())
-                if self._mirror is not None:
-                    self._mirror.flush(session)
+            try:
+                if chosen is not None:
+                    self._drop(session, chosen)
+                if self.duplicates == "drop" and not self.shadow:
+                    session.originals.put(blocks.dedup())
+                    if self._mirror is not None:
+                        self._mirror.flush(session)
+            except (StoreError, ConflictError) as error:
+                # The block is in the store: an error would have it added once more. What fell is written the next time.
+                _LOG.warning("session %s: what fell is not written: %s", session_id, error)
         return new_id
 
     def select(
