@@ -10,7 +10,9 @@ import pytest
 import redis
 
 from pycontext import (
+    ContextBlock,
     ContextManager,
+    ContextPackage,
     ContextType,
     DistributedContextStore,
     FencedError,
@@ -18,6 +20,8 @@ from pycontext import (
     StoreBusyError,
     StoreUnavailableError,
     UnknownBlockError,
+    UnknownSessionError,
+    ValidationError,
     open_store,
 )
 from pycontext.store.request import Append, Replace
@@ -293,3 +297,41 @@ def test_a_session_that_another_program_began_by_the_same_operation_is_read_as_i
     assert texts(other.load("s")) == texts(one.load("s")) == [("x", "of one")]
     one.close()
     other.close()
+
+
+def test_a_session_that_was_begun_anew_through_the_same_store_object_is_no_managers_old_one(url):
+    store = open_store(url)
+    one, other = (ContextManager(store=store) for _ in range(2))
+    one.create_session("agent", session_id="s")
+    one.add_context("s", "old", ContextType.USER)
+    other.refresh("s")
+    other.delete_session("s")
+    other.create_session("agent", session_id="s")
+    other.add_context("s", "new", ContextType.USER)
+    with pytest.raises(SessionGoneError):
+        one.add_context("s", "late", ContextType.USER)
+    assert [block.content for block in one.sessions["s"].blocks] == ["old"]
+    assert [block.content for block in one.refresh("s").blocks] == ["new"]
+    one.add_context("s", "after", ContextType.USER)
+    assert [block.content for block in other.refresh("s").blocks] == ["new", "after"]
+
+
+def test_a_store_that_lets_go_of_blocks_keeps_the_fence(url):
+    old, new = open_store(url, sessions=1), open_store(url)
+    for name in ("s", "t"):
+        old.save(ContextPackage(name, "agent", [ContextBlock("a", "words", 0.5, ContextType.USER)]))
+    new.transfer("s", "second")
+    old.load("t")
+    with pytest.raises(FencedError):
+        old.append("s", [ContextBlock("b", "late", 0.5, ContextType.USER)])
+    assert [block.id for block in new.load("s").blocks] == ["a"]
+
+
+def test_a_version_that_could_hardly_rise_is_not_saved(url):
+    store = open_store(url)
+    with pytest.raises(ValidationError, match="version"):
+        store.save(ContextPackage("s", "agent", version=2**32 - 1))
+    with pytest.raises(UnknownSessionError):
+        store.load("s")
+    assert store.save(ContextPackage("s", "agent", version=2**31 - 1)) == 2**31 - 1
+    assert store.append("s", [ContextBlock("b", "late", 0.5, ContextType.USER)]) == 2**31

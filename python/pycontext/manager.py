@@ -19,6 +19,7 @@ from pycontext.errors import (
     ConflictError,
     FencedError,
     PluginError,
+    SessionGoneError,
     StoreError,
     UnknownBlockError,
     UnknownSessionError,
@@ -140,18 +141,21 @@ class ContextManager:
         return package.session_id
 
     def close_session(self, session_id: str) -> None:
-        """Forget a session here; in the store it stays.
+        """Forget a session here; in the store it stays, with what was changed here by hand.
 
         Raises:
             UnknownSessionError: there is no such session.
         """
-        with self._held(session_id), self._lock:
-            del self._sessions[session_id]
+        with self._held(session_id) as session:
+            if self._mirror is not None and not session.package.blocks.is_fenced:
+                self._mirror.flush(session)
+            with self._lock:
+                del self._sessions[session_id]
 
     def refresh(self, session_id: str) -> ContextPackage:
         """Return the package of a session as it is in the store; another one where it goes on in a later epoch.
 
-        What was changed here by hand is written first, unless the session goes on elsewhere.
+        What was changed here by hand is written first, unless the session goes on elsewhere or was begun anew.
 
         Raises:
             UnknownSessionError: there is no such session.
@@ -163,7 +167,7 @@ class ContextManager:
             try:
                 self._mirror.flush(session)
                 self._mirror.read(session)
-            except FencedError:
+            except (FencedError, SessionGoneError):
                 found = self._mirror.find(session_id)
                 if found is None:
                     raise

@@ -101,7 +101,9 @@ class Mirror:
         package, blocks = session.package, session.package.blocks
         last = BlockSet.gathered([blocks], [(0, len(blocks) - 1, 1)])
         try:
-            version = self.store.append(package.session_id, last, epoch=package.epoch)
+            version = self.store.append(
+                package.session_id, last, epoch=package.epoch, incarnation=_incarnation(session)
+            )
         except FencedError as error:
             # Behind the fence nothing could be taken back.
             blocks.undo_add(revision)
@@ -187,6 +189,11 @@ class Mirror:
             FencedError: the session goes on under another owner.
         """
         package, version, renamed = self._load(session.package.session_id)
+        if version.incarnation != _incarnation(session):
+            raise SessionGoneError(
+                f"session {shown(package.session_id)} is another one now, at version {version}: "
+                "it expired or was removed, and was begun anew"
+            )
         self._adopt(session, package, version)
         return renamed
 
@@ -279,3 +286,7 @@ class Mirror:
         if package.counter == self._counter.name:
             return package
         return ContextPackage.from_protobuf(package.to_protobuf(), counter=self._counter, counts="recount")
+
+
+def _incarnation(session: Session) -> str | None:
+    return None if session.stored is None else session.stored.incarnation

@@ -91,22 +91,25 @@ class ContextStore(Protocol):
         *,
         expect: int | None = None,
         epoch: int | None = None,
+        incarnation: str | None = None,
         operation_id: str | None = None,
     ) -> Version:
         """Append blocks to a session.
 
         A block whose id is taken by one of the same content is left out, one of other content is kept under a new id;
-        `Version.renamed` says so where this store knows the session, else the next load does.
+        `Version.renamed` says so where this store knows the session, else the next `refresh` does.
 
         Args:
             session_id: of the session.
             blocks: all or none.
             expect: the version that the session must be at; None for any.
             epoch: of the writer; None for the one that this store has seen.
+            incarnation: of the session that the writer means; None for the one that this store has seen.
             operation_id: None for a new one.
 
         Raises:
             UnknownSessionError: there is no such session.
+            SessionGoneError: it is another one now, or was there and is not any more.
             ConflictError: it is not at the expected version.
             FencedError: it goes on in a later epoch.
         """
@@ -292,6 +295,7 @@ class AsyncContextStore(Protocol):
         *,
         expect: int | None = None,
         epoch: int | None = None,
+        incarnation: str | None = None,
         operation_id: str | None = None,
     ) -> Version:
         """As `ContextStore.append`."""

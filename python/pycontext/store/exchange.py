@@ -270,22 +270,31 @@ class Exchange:
         expect: int | None,
         epoch: int | None,
         operation_id: str | None,
+        incarnation: str | None = None,
     ) -> Steps[Version]:
         check_epoch(epoch)
         change = Change(kind, replica.key.session_id, operation_of(operation_id), blocks, removed)
         head = replica.head
         if epoch is None:
             epoch = -1 if head is None else head.epoch
-        return (yield from self._write(replica, change, expect, epoch, -1))
+        return (yield from self._write(replica, change, expect, epoch, -1, incarnation))
 
     def _write(
-        self, replica: Replica, change: Change, expect: int | None, epoch: int, new_epoch: int
+        self,
+        replica: Replica,
+        change: Change,
+        expect: int | None,
+        epoch: int,
+        new_epoch: int,
+        incarnation: str | None = None,
     ) -> Steps[Version]:
         key, head = replica.key, replica.head
         expected = None if expect is None else self._expected(replica, expect)
         if expect is not None and expected is None:
             raise ValidationError("expect 0 is for `save`: to a session that must not be there nothing is added")
-        request = self._appending(replica, change, head, expected, epoch, new_epoch)
+        if incarnation is None:
+            incarnation = _incarnation(head if expected is None else expected)
+        request = self._appending(replica, change, incarnation, expected, epoch, new_epoch)
         reply = yield key, request
         if isinstance(reply, Refused):
             raise refusal_of(reply, key, head, expected)
@@ -309,14 +318,12 @@ class Exchange:
         self,
         replica: Replica,
         change: Change,
-        head: Version | None,
+        incarnation: str,
         expected: Version | None,
         epoch: int,
         new_epoch: int,
     ) -> Append:
         """Return the request to append a change."""
-        known = head if expected is None else expected
-        incarnation = "" if known is None else known.incarnation
         place = Place(replica.key, incarnation, change.operation_id, "change")
         data = self._codec.close(change.to_message(self._codec.limits), place, change.blocks.is_mixed)
         number, operation = (-1, "") if expected is None else (int(expected), expected.operation_id)
@@ -385,6 +392,11 @@ class Exchange:
             left = yield key, Trim()
             if not isinstance(left, int) or not left:
                 return
+
+
+def _incarnation(version: Version | None) -> str:
+    """The incarnation that is meant, empty for any."""
+    return "" if version is None else version.incarnation
 
 
 def _is_due(weight: Weight | None) -> bool:

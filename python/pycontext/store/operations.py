@@ -111,6 +111,7 @@ class Operations(Exchange):
         blocks: Iterable[ContextBlock],
         expect: int | None,
         epoch: int | None,
+        incarnation: str | None,
         operation_id: str | None,
     ) -> Steps[Version]:
         """Append blocks."""
@@ -119,7 +120,7 @@ class Operations(Exchange):
             # What is encrypted belongs to an incarnation.
             yield from self._sync(session_id)
         came = self._blocks(blocks)
-        return (yield from self._change(replica, "append", came, (), expect, epoch, operation_id))
+        return (yield from self._change(replica, "append", came, (), expect, epoch, operation_id, incarnation))
 
     def append_many(self, items: Iterable[tuple[str, Iterable[ContextBlock]]]) -> Batch[list[Version | ContextError]]:
         """Append blocks to many sessions."""
@@ -130,7 +131,9 @@ class Operations(Exchange):
                 raise ValidationError(f"session {shown(session_id)} is encrypted and not known yet: load it first")
             change = Change("append", session_id, operation_of(None), self._blocks(blocks))
             head = replica.head
-            request = self._appending(replica, change, head, None, -1 if head is None else head.epoch, -1)
+            request = self._appending(
+                replica, change, "" if head is None else head.incarnation, None, -1 if head is None else head.epoch, -1
+            )
             changes.append((replica, change, head, request))
         replies = yield [(replica.key, request) for replica, _, _, request in changes]
         done: list[Version | ContextError] = []
@@ -215,7 +218,8 @@ class Operations(Exchange):
             blocks = BlockSet(map(self._redact, taken.blocks), counter=taken.blocks.counter)
             taken = taken.with_blocks(blocks)
         number = max(0 if expected is None else expected + 1, taken.version)
-        check_tokens("version", number, least=1, most=LARGEST_VERSION)
+        # So much is left for the changes to come: a number that can rise no further would freeze a session.
+        check_tokens("version", number, least=1, most=LARGEST_VERSION // 2)
         taken.stand_at(number, operation_of(operation_id), taken.sender)
         version = yield from self._replace(key, taken, expected, ttl_ms)
         with package.lock, package.blocks.settled():

@@ -21,6 +21,8 @@ __all__ = ["Replica", "Replicas", "Update", "Weight"]
 
 # More than so many changes of one's own that nobody asked for are not worth their memory: they can be read again.
 _MOST_PENDING: Final = 2_048
+# Of so many sessions more it is remembered where they stand.
+_MOST_HEADS: Final = 100_000
 
 
 @dataclass(slots=True)
@@ -174,6 +176,11 @@ class Replica:
         with self._lock:
             self._stand(None, None)
 
+    def shed(self) -> None:
+        """Know where the session stands and no more."""
+        with self._lock:
+            self._state, self._pending = None, []
+
     def settle(self) -> Update:
         """Do the changes of one's own, and return the session."""
         update = Update()
@@ -320,6 +327,8 @@ class Replicas:
         self._codec: Final = codec
         self._counter: Final = counter
         self._known: OrderedDict[Key, Replica] = OrderedDict()
+        # Those that may have blocks; of the others only where they stand is remembered, which fences need.
+        self._whole: OrderedDict[Key, None] = OrderedDict()
         self._lock: Final = Lock()
 
     def __getitem__(self, key: Key) -> Replica:
@@ -327,15 +336,20 @@ class Replicas:
             replica = self._known.get(key)
             if replica is None:
                 replica = self._known[key] = Replica(key, self._codec, self._counter)
-                if len(self._known) > self._most:
+            self._known.move_to_end(key)
+            self._whole[key] = None
+            self._whole.move_to_end(key)
+            if len(self._whole) > self._most:
+                oldest, _ = self._whole.popitem(last=False)
+                self._known[oldest].shed()
+                if len(self._known) > self._most + _MOST_HEADS:
                     self._known.popitem(last=False)
-            else:
-                self._known.move_to_end(key)
             return replica
 
     def __delitem__(self, key: Key) -> None:
         with self._lock:
             self._known.pop(key, None)
+            self._whole.pop(key, None)
 
 
 def _goes_on(head: Version, version: Version) -> bool:

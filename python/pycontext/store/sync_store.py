@@ -73,10 +73,11 @@ class Store:
         *,
         expect: int | None = None,
         epoch: int | None = None,
+        incarnation: str | None = None,
         operation_id: str | None = None,
     ) -> Version:
         """Append blocks to a session."""
-        return self._run(self._do.append(session_id, blocks, expect, epoch, operation_id))
+        return self._run(self._do.append(session_id, blocks, expect, epoch, incarnation, operation_id))
 
     def append_many(self, items: Iterable[tuple[str, Iterable[ContextBlock]]]) -> list[Version | ContextError]:
         """Append blocks to many sessions in one go."""
