@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 from tiktoken_ext import openai_public
 
 from pycontext import _core
-from stores import KINDS, WAITING, home_of
+from stores import KINDS, WAITING, Doors, home_of
 
 pytest_plugins = ["servers.fixtures"]
 
@@ -68,3 +68,11 @@ def home(request, tmp_path):
 def waiting_home(request, tmp_path):
     """A place of each kind, for stores that wait."""
     yield from _home(request, tmp_path)
+
+
+@pytest.fixture(params=["waiting", "awaited"])
+def doors(request):
+    """What opens stores at any address, once those that wait and once those that are awaited."""
+    made = Doors(is_async=request.param == "awaited")
+    yield made
+    made.close()

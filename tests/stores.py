@@ -76,8 +76,8 @@ class Home:
         return Awaited(store, self._runner) if self.is_async else store
 
     def close(self):
-        for store in self._stores:
-            closing = store.close()
+        while self._stores:
+            closing = self._stores.pop().close()
             if self.is_async:
                 self._runner.run(closing)
         if self.is_async:
@@ -186,6 +186,16 @@ class RedisHome(Home):
                 fields = client.hgetall(key) if client.type(key) == b"hash" else dict(client.xrange(key))
                 pieces += [key, *_walked(list(fields.items()))]
         return b"\0".join(pieces)
+
+
+class Doors(Home):
+    """No place of its own: opens stores at addresses, all of them for those who wait or all for those who await."""
+
+    def at(self, url, **options):
+        return self.open(url=url, **options)
+
+    def _connected(self, url, **options):
+        return (open_async_store if self.is_async else open_store)(url, **options)
 
 
 def home_of(kind, folder, redis_url):

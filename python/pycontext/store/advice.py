@@ -34,9 +34,16 @@ def questions() -> list[tuple[str, tuple[str, ...]]]:
     ]
 
 
-def advice_of(said: Mapping[str, Any]) -> list[Finding]:
-    """Return what the answers mean; what was not told is left out, and said."""
+def advice_of(said: Mapping[str, Any], kind: str = "single") -> list[Finding]:
+    """Return what the answers mean; what was not told is left out, and said.
+
+    Args:
+        said: the answers, by the names of the questions.
+        kind: of the address: "single", "cluster" or "sentinel".
+    """
     found = [*_persistence(said), *_memory(said.get("memory")), *_version(said.get("server"))]
+    if kind != "cluster":
+        found += _node(said.get("server"))
     found += _replication(said.get("replication"))
     hidden = [name for name, _ in questions() if name not in said]
     if hidden:
@@ -147,6 +154,14 @@ def _version(info: Any) -> list[Finding]:
     if _numbers(version) < _OLDEST_SERVER:
         return [Finding("version", "warning", value, f"needs {'.'.join(map(str, _OLDEST_SERVER))} or later")]
     return [Finding("version", "good", value, "has what we need")]
+
+
+def _node(info: Any) -> list[Finding]:
+    if not isinstance(info, Mapping) or info.get("redis_mode") != "cluster":
+        return []
+    # Other commands are refused for keys of other nodes; SCAN is not.
+    text = "a client of one node sees the sessions of this node only: use redis+cluster://"
+    return [Finding("cluster", "warning", "one of its nodes", text)]
 
 
 def _replication(info: Any) -> list[Finding]:

@@ -139,7 +139,7 @@ class RedisLog:
         seconds, micros = self._client.execute_command("TIME", **node)
         # The server looked at its clock somewhere on the way.
         ahead = seconds + micros / 1e6 - (before + time.time()) / 2
-        return [*advice_of(self._told(node)), latency_advice(pings), clock_advice(ahead)]
+        return [*advice_of(self._told(node), self._address.kind), latency_advice(pings), clock_advice(ahead)]
 
     def sweep(self, namespace: str, *, is_dry: bool) -> Swept:  # noqa: ARG002  # the server does it
         """Nothing: what has expired the server removes itself."""
@@ -199,7 +199,7 @@ class RedisLog:
             if self._is_greeted:
                 return
             self._client.ping()
-            for finding in advice_of(self._told({})):
+            for finding in advice_of(self._told({}), self._address.kind):
                 if finding.is_warning:
                     _LOG.warning("%s: %s", self.name, finding.text)
             self._is_greeted = True

@@ -175,19 +175,32 @@ class AsyncRedisLog:
             except RedisError as error:
                 # Many may not ask for it; then nobody can warn.
                 _LOG.debug("%s: %s is not told: %s", self.name, question, error)
-        for finding in advice_of(said):
+        for finding in advice_of(said, self._address.kind):
             if finding.is_warning:
                 _LOG.warning("%s: %s", self.name, finding.text)
 
 
+class _ClusterNodes:
+    """The nodes that the client of a cluster knows; it leaves them open when its last call failed."""
+
+    def __init__(self, cluster: Any) -> None:
+        self._cluster: Final = cluster
+
+    async def aclose(self) -> None:
+        """Close all connections to them."""
+        for which in ("nodes_cache", "startup_nodes"):
+            await self._cluster.nodes_manager.aclose(which)
+
+
 def _clients(address: Address) -> tuple[Any, list[Any]]:
-    """The client that is used, and those that it uses and does not close: of the sentinels."""
+    """The client that is used, and what it uses and does not close: sentinels, and nodes of a cluster."""
     once = Retry(NoBackoff(), 0)
     options = dict(address.options)
     if address.kind == "cluster":
         nodes = [ClusterNode(host, port) for host, port in address.nodes]
         # Redirections are followed within one try; what goes wrong else is tried again by us, for as long as we like.
-        return RedisCluster(startup_nodes=nodes, retry=once, **options), []
+        cluster = RedisCluster(startup_nodes=nodes, retry=once, **options)
+        return cluster, [_ClusterNodes(cluster)]
     if address.kind == "sentinel":
         login = {name: value for name, value in options.items() if name not in ("username", "password", "db")}
         sentinel = Sentinel(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
