@@ -32,7 +32,8 @@ class Pair:
 
     def _is_in_step(self):
         replica = self.replica.told("INFO", "replication")
-        if replica["master_link_status"] != "up":
+        # One that was a primary until now has no such link yet.
+        if replica.get("master_link_status") != "up":
             return False
         return replica["slave_repl_offset"] == self.primary.told("INFO", "replication")["master_repl_offset"]
 
@@ -85,7 +86,9 @@ class SentinelSet:
                 f"sentinel down-after-milliseconds {self.name} {down_after_ms}",
                 f"sentinel failover-timeout {self.name} 3000",
             ]
-            self.sentinel = RedisServer(folder / "sentinel", "--sentinel", lines=watch)
+            # It speaks to the pair as they do to each other.
+            tls = {name: value for name, value in settings.items() if name in {"tls", "tls_replication"}}
+            self.sentinel = RedisServer(folder / "sentinel", "--sentinel", lines=watch, **tls)
             until(self._knows_the_replica, "the sentinel knows the replica", seconds=SECONDS, tail=self.sentinel.tail)
         except BaseException:
             self.close()

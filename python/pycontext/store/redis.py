@@ -13,9 +13,10 @@ try:
     import redis
     from redis.backoff import NoBackoff
     from redis.cluster import ClusterNode, RedisCluster
+    from redis.exceptions import ConnectionError as RedisConnectionError
     from redis.exceptions import NoScriptError, RedisError
     from redis.retry import Retry
-    from redis.sentinel import Sentinel
+    from redis.sentinel import MasterNotFoundError, Sentinel
 except ImportError as cause:
     raise ImportError("stores in Redis need redis-py: pip install 'pycontext-layer[redis]'") from cause
 
@@ -26,7 +27,7 @@ from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import PREFIX, Key, quoted
 from pycontext.store.redis_address import Address, pool_of
 from pycontext.store.redis_connections import Connections
-from pycontext.store.redis_fault import FAULTS, fault_of
+from pycontext.store.redis_fault import FAULTS, fault_of, is_refused_tls
 from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of, words_of
 from pycontext.store.request import Reply, Request, Swept
 
@@ -216,6 +217,29 @@ class RedisLog:
         return said
 
 
+class _TlsSentinel(Sentinel):
+    """Sentinels that say when a certificate is refused; of those that it cannot reach redis-py may tell no more."""
+
+    def discover_master(self, service_name: str) -> Any:
+        """Return where the master is."""
+        try:
+            return super().discover_master(service_name)
+        except MasterNotFoundError:
+            for sentinel in self.sentinels:
+                _check_tls(sentinel)
+            raise
+
+
+def _check_tls(sentinel: Any) -> None:
+    try:
+        sentinel.ping()
+    except RedisConnectionError as error:
+        if is_refused_tls(error):
+            raise
+    except FAULTS:
+        pass  # it is said already that not all can be reached
+
+
 def _clients(address: Address) -> tuple[Any, list[Any]]:
     """The client that is used, and those that it uses and does not close: of the sentinels."""
     once = Retry(NoBackoff(), 0)
@@ -226,7 +250,8 @@ def _clients(address: Address) -> tuple[Any, list[Any]]:
         return _LazyCluster(lambda: RedisCluster(startup_nodes=nodes, retry=once, **options)), []
     if address.kind == "sentinel":
         login = {name: value for name, value in options.items() if name not in ("username", "password", "db")}
-        sentinel = Sentinel(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
+        kind = _TlsSentinel if "ssl" in options else Sentinel
+        sentinel = kind(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
         return sentinel.master_for(address.service), sentinel.sentinels
     pool = pool_of(redis.ConnectionPool, address, retry=once)
     # Bytes are what we write; an address may say otherwise for the rest of a program.

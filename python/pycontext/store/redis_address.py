@@ -5,8 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from redis.connection import Connection, SSLConnection
+from redis.exceptions import RedisError
 
 from pycontext.errors import ValidationError, shown
 
@@ -18,6 +22,9 @@ _LOG: Final = logging.getLogger("pycontext.store")
 _TIMES: Final = {"socket_connect_timeout": 1.0, "socket_timeout": 2.0, "health_check_interval": 15}
 _PORT: Final = 6379
 _SENTINEL_PORT: Final = 26379
+_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+# What redis-py raises where an option is unknown or has a value that is none.
+_REFUSALS: Final = (TypeError, ValueError, RedisError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +59,8 @@ class Address:
         login, _, hosts = parts.netloc.rpartition("@")
         path = f"/{parts.path.strip('/')}" if scheme != "unix" else parts.path
         name = f"{parts.scheme}://{hosts}{path.rstrip('/')}"
-        query = dict(parse_qsl(parts.query))
-        if (
-            query.get("ssl_cert_reqs", "required") != "required"
-            or query.get("ssl_check_hostname", "").lower() == "false"
-        ):
-            _LOG.warning("%s: the server's certificate is not verified: anybody may be in between", name)
+        query = _query(parts)
+        _check_tls(query, name)
         if not kind:
             return cls("single", url, (), "", _TIMES, name)
         options = dict(_TIMES) | _login(login)
@@ -74,7 +77,8 @@ class Address:
             if not number.isdecimal():
                 raise ValidationError(f"url has database {shown(number)}, which is no number")
             options["db"] = int(number)
-        options |= _tls(parts)
+        options |= _tls(query, parts.scheme)
+        _try_options(options, name)
         return cls(kind, "", nodes, service, options, name)
 
 
@@ -93,9 +97,23 @@ def pool_of(kind: Any, address: Address, **options: Any) -> Any:
         pool = kind.from_url(address.url, **address.options, **options)
         # It reads the options; nothing is connected.
         pool.connection_class(**pool.connection_kwargs)
-    except (TypeError, ValueError) as error:
-        raise ValidationError(f"{address.name}: redis-py refuses an option of the url: {error}") from None
+    except _REFUSALS as error:
+        raise _refused(address.name, error) from None
     return pool
+
+
+def _try_options(options: Mapping[str, Any], name: str) -> None:
+    """As `pool_of`, for those who make their pools when they know where."""
+    options = dict(options)
+    kind = SSLConnection if options.pop("ssl", False) else Connection
+    try:
+        kind(**options)
+    except _REFUSALS as error:
+        raise _refused(name, error) from None
+
+
+def _refused(name: str, error: Exception) -> ValidationError:
+    return ValidationError(f"{name}: redis-py refuses an option of the url: {error}")
 
 
 def _node(text: str, port: int) -> tuple[str, int]:
@@ -116,12 +134,31 @@ def _login(login: str) -> dict[str, str]:
     return {name: value for name, value in options.items() if value}
 
 
-def _tls(parts: SplitResult) -> dict[str, Any]:
+def _query(parts: SplitResult) -> dict[str, str]:
+    """What is behind the question mark; of an option that is there twice redis-py takes the first one."""
+    return dict(reversed(parse_qsl(parts.query)))
+
+
+def _check_tls(query: Mapping[str, str], name: str) -> None:
+    """Warn where the server may be somebody else; redis-py would say of a file that is missing that the server is."""
+    for option in _FILES:
+        if option in query and not Path(query[option]).is_file():
+            raise ValidationError(f"{name}: option {option} of the url names no file: {shown(query[option])}")
+    if query.get("ssl_cert_reqs", "required") != "required" or _is_off(query.get("ssl_check_hostname", "")):
+        _LOG.warning("%s: the server's certificate is not verified: anybody may be in between", name)
+
+
+def _is_off(value: str) -> bool:
+    """Whether redis-py reads it as false."""
+    return value.upper() in ("0", "F", "FALSE", "N", "NO")
+
+
+def _tls(query: Mapping[str, str], scheme: str) -> dict[str, Any]:
     """The options of TLS behind the question mark; redis-py reads those of a single server itself."""
-    options: dict[str, Any] = dict(parse_qsl(parts.query))
+    options: dict[str, Any] = dict(query)
     for key in options:
         if not key.startswith("ssl_"):
-            raise ValidationError(f"url of scheme {parts.scheme} takes options ssl_... only, not {shown(key)}")
+            raise ValidationError(f"url of scheme {scheme} takes options ssl_... only, not {shown(key)}")
     if "ssl_check_hostname" in options:
-        options["ssl_check_hostname"] = options["ssl_check_hostname"].lower() in ("1", "true", "yes")
+        options["ssl_check_hostname"] = not _is_off(options["ssl_check_hostname"])
     return options

@@ -11,8 +11,9 @@ try:
     import redis.asyncio as redis
     from redis.asyncio.cluster import ClusterNode, RedisCluster
     from redis.asyncio.retry import Retry
-    from redis.asyncio.sentinel import Sentinel
+    from redis.asyncio.sentinel import MasterNotFoundError, Sentinel
     from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as RedisConnectionError
     from redis.exceptions import NoScriptError, RedisError
 except ImportError as cause:
     raise ImportError("stores in Redis need redis-py: pip install 'pycontext-layer[redis]'") from cause
@@ -23,7 +24,7 @@ from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import PREFIX, Key, quoted
 from pycontext.store.redis import HINTS_MS
 from pycontext.store.redis_address import Address, pool_of
-from pycontext.store.redis_fault import FAULTS, fault_of
+from pycontext.store.redis_fault import FAULTS, fault_of, is_refused_tls
 from pycontext.store.redis_script import NOTIFY, SETTLE, TAKE, Script, hints_of, reply_of, script_of, words_of
 from pycontext.store.request import Reply, Request
 
@@ -192,6 +193,29 @@ class _ClusterNodes:
             await self._cluster.nodes_manager.aclose(which)
 
 
+class _TlsSentinel(Sentinel):
+    """Sentinels that say when a certificate is refused; of those that it cannot reach redis-py may tell no more."""
+
+    async def discover_master(self, service_name: str) -> Any:
+        """Return where the master is."""
+        try:
+            return await super().discover_master(service_name)
+        except MasterNotFoundError:
+            for sentinel in self.sentinels:
+                await _check_tls(sentinel)
+            raise
+
+
+async def _check_tls(sentinel: Any) -> None:
+    try:
+        await sentinel.ping()
+    except RedisConnectionError as error:
+        if is_refused_tls(error):
+            raise
+    except FAULTS:
+        pass  # it is said already that not all can be reached
+
+
 def _clients(address: Address) -> tuple[Any, list[Any]]:
     """The client that is used, and what it uses and does not close: sentinels, and nodes of a cluster."""
     once = Retry(NoBackoff(), 0)
@@ -203,7 +227,8 @@ def _clients(address: Address) -> tuple[Any, list[Any]]:
         return cluster, [_ClusterNodes(cluster)]
     if address.kind == "sentinel":
         login = {name: value for name, value in options.items() if name not in ("username", "password", "db")}
-        sentinel = Sentinel(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
+        kind = _TlsSentinel if "ssl" in options else Sentinel
+        sentinel = kind(address.nodes, sentinel_kwargs={**login, "retry": once}, retry=once, **options)
         return sentinel.master_for(address.service), sentinel.sentinels
     pool = pool_of(redis.ConnectionPool, address, retry=once)
     # Bytes are what we write; an address may say otherwise for the rest of a program.

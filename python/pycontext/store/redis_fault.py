@@ -17,7 +17,7 @@ from pycontext.errors import (
     StoreUnavailableError,
 )
 
-__all__ = ["FAULTS", "Fault", "fault_of"]
+__all__ = ["FAULTS", "Fault", "fault_of", "is_refused_tls"]
 
 FAULTS: Final = (exceptions.RedisError, exceptions.RedisClusterException, OSError)
 """What a client raises where the server or the way to it fails; that of a cluster has a root of its own."""
@@ -128,6 +128,11 @@ def fault_of(error: Exception, name: str, key: str = "") -> Fault:
                 kind, is_passing, meaning = StoreUnavailableError, True, _AWAY
     is_down = meaning in (_SILENT, _AWAY, _UNKNOWN, _UNSEEN)
     return Fault(kind(f"{where}: {meaning} ({said[:200]})"), is_passing, is_down)
+
+
+def is_refused_tls(error: Exception) -> bool:
+    """Whether an error of redis-py says that one side does not trust the other."""
+    return _TLS.search(str(error)) is not None
 
 
 def _tls_meaning(reason: str) -> str:
