@@ -45,10 +45,11 @@ EXPLANATION = """\
 `PING` is redis-py's, with the options of connections that our stores use: what any client pays to ask and be answered.
 `article` is the layout of the article, written anew in `comparison/article_store.py`: a hash and a key for every block,
 all JSON; to append it writes the session anew, and every load reads all of it. Appends are ten to a session that is new
-in every round; `in a row` are a thousand to the same one, with the snapshots that they make due. A store that has not
-read a session cannot name the blocks whose ids are taken, and saves the look. The other libraries keep lists of
-messages and nothing else: no versions, no epochs, no writes that are done once however often they are sent; each runs
-in an environment of its own, and its times have a pipe in them.
+in every round; `in a row` are a thousand to the same one, with the snapshots that they make due. Those to SQLite are
+medians of fifty, without the one that finds the journal full. A store that has not read a session cannot name the
+blocks whose ids are taken, and saves the look. The other libraries keep lists of messages and nothing else: no
+versions, no epochs, no writes that are done once however often they are sent; each runs in an environment of its own,
+and its times have a pipe in them.
 
 ![time of an append against the blocks of the session](append.svg)
 """

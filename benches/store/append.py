@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
 import time
 from collections.abc import Callable
 from itertools import count
@@ -155,9 +154,4 @@ def in_a_row(url: str, size: int) -> tuple[Row, str]:
     plain.flushdb()
     each = {name: [value / STEADY_CALLS for value in values] for name, values in taken.items()}
     job = f"append to {size:,} blocks, {STEADY_CALLS:,} in a row, snapshots included"
-    cuts = statistics.quantiles(single, n=100)
-    note = (
-        f"{job}: p50 {cuts[49] * 1e6:.0f} µs, p99 {cuts[98] * 1e6:.0f} µs, "
-        f"the longest of {len(single):,} {max(single) * 1e3:.1f} ms."
-    )
-    return longer(job, "PING", each["ours"], each["PING"]), note
+    return longer(job, "PING", each["ours"], each["PING"]), f"{job}: {sessions.spread(single)}"
