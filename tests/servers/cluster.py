@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
+
+import redis
 from redis.crc import key_slot
 
 from servers.child import until
@@ -25,6 +28,7 @@ class Cluster:
         options = {"cluster_enabled": "yes", "cluster_node_timeout": node_timeout_ms, **settings}
         self.nodes = []
         self._between = set()
+        self._clients = weakref.WeakSet()
         try:
             for number in range(size):
                 self.nodes.append(RedisServer(folder / str(number), **options))
@@ -68,6 +72,13 @@ class Cluster:
     @property
     def url(self):
         return self.nodes[0].url
+
+    def client(self, **options):
+        """A client of the whole cluster, closed with it."""
+        # One from `from_url` leaves its connections open when it is closed.
+        made = redis.RedisCluster("127.0.0.1", self.nodes[0].port, **{"socket_timeout": 5, **options})
+        self._clients.add(made)
+        return made
 
     def owner(self, slot):
         """The node that serves the slot."""
@@ -114,6 +125,8 @@ class Cluster:
         self.wait_until_ready()
 
     def close(self):
+        for client in list(self._clients):
+            client.close()
         for node in self.nodes:
             node.close()
 
