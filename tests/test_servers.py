@@ -18,13 +18,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.exceptions import AskError, ClusterDownError, MovedError
 
-from servers import program
 from servers.certificates import Certificates
 from servers.child import until
 from servers.cluster import slot_of
 from servers.pair import Pair
 from servers.proxy import Proxy, end_of_command, name_of
-from servers.server import SKIP_REASON, RedisServer
+from servers.server import RedisServer
 
 ROOT = Path(__file__).parent.parent
 
@@ -393,85 +392,3 @@ def test_a_slot_goes_with_its_keys(redis_cluster):
         owner = redis_cluster.owner(slot)
         redis_cluster.move_slot(slot, next(node for node in redis_cluster.nodes if node is not owner))
         assert [client.get(key).decode() for key in keys] == keys
-
-
-# Where the program comes from.
-
-
-def test_many_who_want_it_at_once_fetch_it_once(tmp_path):
-    run = """
-import pathlib, sys, time
-sys.path.insert(0, sys.argv[1])
-from servers import program
-folder = pathlib.Path(sys.argv[2])
-def slow(room):
-    with (folder / "fetched").open("a") as log:
-        log.write("once\\n")
-    time.sleep(0.3)
-    (room / "script").write_text("#!/bin/sh\\necho Redis server v=7.1.2\\n")
-    (room / "script").chmod(0o755)
-    return "script"
-print(program.fetch(folder / "redis", {"slow": slow}).version)
-"""
-    command = [sys.executable, "-c", run, str(ROOT / "tests"), str(tmp_path)]
-    with contextlib.ExitStack() as stack:
-        runs = [stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) for _ in range(3)]
-        said = [run.communicate(timeout=60)[0] for run in runs]
-    assert said == ["(7, 1, 2)\n"] * 3
-    assert (tmp_path / "fetched").read_text(encoding="utf-8") == "once\n"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["fetched", "redis", "redis.lock"]
-
-
-def test_a_source_that_fails_leaves_the_next_one_its_turn(tmp_path):
-    def broken(_room):
-        raise program.NoServerError("no network")
-
-    def silent(room):
-        (room / "script").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
-        (room / "script").chmod(0o755)
-        return "script"
-
-    def good(room):
-        (room / "script").write_text("#!/bin/sh\necho Redis server v=6.2.14\n", encoding="utf-8")
-        (room / "script").chmod(0o755)
-        return "script"
-
-    folder = tmp_path / "redis"
-    with pytest.raises(program.NoServerError) as none:
-        program.fetch(folder, {"one": broken, "two": silent})
-    (sentence,) = str(none.value).splitlines()
-    assert "one: no network; two: " in sentence
-    assert "PYCONTEXT_SKIP_REDIS=1" in sentence
-    assert not folder.exists()
-    found = program.fetch(folder, {"one": broken, "two": silent, "three": good})
-    assert found.version == (6, 2, 14)
-    # What was fetched for another system is fetched again.
-    (folder / "script").write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
-    assert program.fetch(folder, {"three": good}) == found
-
-
-@pytest.mark.skipif(not Path("/usr/bin/apt-cache").exists(), reason="tries Debian's tools")
-def test_without_debians_lists_there_is_a_reason(tmp_path, monkeypatch):
-    (tmp_path / "lists").mkdir()
-    settings = tmp_path / "apt.conf"
-    settings.write_text(f'Dir::State::lists "{tmp_path / "lists"}";\n', encoding="utf-8")
-    monkeypatch.setenv("APT_CONFIG", str(settings))
-    with pytest.raises(program.NoServerError, match=r"No packages found|Unable to locate"):
-        program.fetch(tmp_path / "redis", {"Debian's packages": program.from_debian})
-
-
-def test_who_goes_round_it_is_told_so(tmp_path):
-    names = "settings or outlives or tenth or sentinel or says_where"
-    options = ["-p", "no:cacheprovider", f"--basetemp={tmp_path / 'inner'}", "-k", names, __file__]
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", *options],
-        cwd=ROOT,
-        env={**os.environ, "PYCONTEXT_SKIP_REDIS": "1"},
-        capture_output=True,
-        check=False,
-        text=True,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert re.search(r"^=+ 7 skipped, \d+ deselected in", run.stdout, re.MULTILINE), run.stdout
-    assert f"NOT TESTED: 7 tests: {SKIP_REASON}\n" in run.stdout
-    assert re.search(rf"^SKIPPED \[\d\] .*{SKIP_REASON}$", run.stdout, re.MULTILINE), run.stdout
