@@ -199,6 +199,7 @@ def test_of_a_pipeline_nothing_goes_on_behind_the_cut(redis_server, proxy):
         with pytest.raises(redis.ConnectionError):
             pipe.execute()
     assert redis_server.command("LRANGE", "list", 0, -1) == [b"0", b"1"]
+    assert proxy.passed.count("RPUSH") == 2
 
 
 def test_a_tenth_of_all_commands_is_lost_before_or_after_the_server(redis_server):

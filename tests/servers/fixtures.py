@@ -50,4 +50,5 @@ def pytest_terminal_summary(terminalreporter):
     for reason in (SKIP_REASON, NO_TLS_REASON):
         left_out = [report for report in terminalreporter.stats.get("skipped", []) if reason in str(report.longrepr)]
         if left_out:
-            terminalreporter.write_line(f"NOT TESTED: {len(left_out)} tests: {reason}", yellow=True, bold=True)
+            tests = f"{len(left_out)} test{'s' * (len(left_out) > 1)}"
+            terminalreporter.write_line(f"NOT TESTED: {tests}: {reason}", yellow=True, bold=True)

@@ -21,6 +21,14 @@ SKIP_REASON = f"{SKIP}=1 leaves out what needs redis-server"
 NO_TLS_REASON = "this redis-server was built without TLS"
 
 
+def found_program():
+    try:
+        return program()
+    except NoServerError as error:
+        # Said once: without this pytest shows what it came from as well.
+        raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
 class RedisServer:
     """A server in a folder of its own, which answers when this returns.
 
@@ -39,10 +47,7 @@ class RedisServer:
     def __init__(self, folder, *arguments, tls=None, users=None, replicaof=None, unix=False, lines=(), **settings):
         if skipped():
             pytest.skip(SKIP_REASON)
-        try:
-            self.program = program()
-        except NoServerError as error:
-            pytest.fail(str(error), pytrace=False)
+        self.program = found_program()
         self.folder = folder
         self.tls = tls
         self.password = settings.get("requirepass")
