@@ -145,8 +145,9 @@ class Exchange:
         package, version = update.package, update.version
         if package is None or version is None or any(package.blocks.find(id) is None for id in ids):
             return (yield from self._sync(session_id))
-        is_meant = not isinstance(expect, Version) or version.is_at(expect)
-        return update if is_meant else (yield from self._sync(session_id))
+        # One that others made later. An earlier one is stale, and to read the session now would hide that.
+        is_ahead = isinstance(expect, Version) and expect > version
+        return (yield from self._sync(session_id)) if is_ahead else update
 
     def _sync(self, session_id: str) -> Steps[Update]:
         """The session as it is now; a snapshot is made where there are many changes."""

@@ -56,8 +56,9 @@ class RedisLog:
         client, others = _clients(self._address)
         self._client: Final[Any] = client
         self._clients: Final[list[Any]] = [client, *others]
-        is_cluster = self._address.kind == "cluster"
-        self._connections: Final = None if is_cluster else Connections(client.connection_pool)
+        # The pools of the others look where the master is.
+        is_single = self._address.kind == "single"
+        self._connections: Final = Connections(client.connection_pool) if is_single else None
         self._breaker: Final = Breaker()
         self._lock: Final = Lock()
         self._is_greeted = False
@@ -163,7 +164,7 @@ class RedisLog:
 
     def _sent(self, words: list[bytes]) -> Any:
         if self._connections is None:
-            # A cluster knows the node.
+            # A cluster knows the node, and sentinels know the master.
             return self._client.execute_command("EVALSHA", *words)
         return self._connections.call("EVALSHA", *words)
 
