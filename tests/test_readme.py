@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-DOCS = ("handoff.md", "messages.md", "policies.md", "sealing.md", "versions.md")
+DOCS = ("handoff.md", "messages.md", "policies.md", "sealing.md", "stores.md", "versions.md")
 TEXTS = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in DOCS)]
 EXAMPLES = re.findall(r"```python\n(.*?)```", "".join(TEXTS), re.DOTALL)
 
@@ -40,10 +40,12 @@ PAGES = [
     "CONTRIBUTING.md",
     "benches/README.md",
     "benches/profiles.md",
+    "docs/command-line.md",
     "docs/handoff.md",
     "docs/messages.md",
     "docs/policies.md",
     "docs/sealing.md",
+    "docs/stores.md",
     "docs/versions.md",
 ]
 
