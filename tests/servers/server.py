@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import weakref
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -27,6 +28,11 @@ def found_program():
     except NoServerError as error:
         # Said once: without this pytest shows what it came from as well.
         raise pytest.fail.Exception(str(error), pytrace=False) from None
+
+
+def written(value):
+    """A value as the configuration has it: a path may hold spaces, and nothing is a value too."""
+    return f'"{value}"' if value == "" or isinstance(value, Path) else value
 
 
 class RedisServer:
@@ -64,10 +70,10 @@ class RedisServer:
             "bind": "127.0.0.1",
             "port": self.port,
             "dir": self.folder,
-            "save": '""',
+            "save": "",
             # A replica need not wait for others.
             "repl-diskless-sync-delay": 0,
-            **{name.replace("_", "-"): value or '""' for name, value in settings.items()},
+            **{name.replace("_", "-"): value for name, value in settings.items()},
         }
         if self.program.version >= (7,):
             options["enable-debug-command"] = "local"
@@ -82,10 +88,9 @@ class RedisServer:
                 "tls-ca-cert-file": self.tls.authority,
                 "tls-auth-clients": options.get("tls-auth-clients", "no"),
             }
-        if replicaof:
-            options["replicaof"] = f"127.0.0.1 {replicaof.port}"
-        made = [f"{name} {value}" for name, value in options.items()]
+        made = [f"{name} {written(value)}" for name, value in options.items()]
         made += [f"user {name} {rules}" for name, rules in users.items()]
+        made += [f"replicaof 127.0.0.1 {replicaof.port}"] if replicaof else []
         return "\n".join([*made, *lines, ""])
 
     def _start_on_a_free_port(self, configuration):
