@@ -181,7 +181,7 @@ def test_a_node_that_is_gone_is_told_and_is_used_when_it_is_back(redis_cluster, 
     redis_cluster.wait_until_down()
     time.sleep(1.1)  # the breaker
     begin = time.monotonic()
-    with pytest.raises(StoreUnavailableError, match=r"does not serve all slots \(.*The cluster is down|cannot be reached"):
+    with pytest.raises(StoreUnavailableError, match=r"does not serve all slots|cannot be reached"):
         store.append(there, [block("b")])
     assert time.monotonic() - begin < 4
     lost.start()
