@@ -75,6 +75,7 @@ MAY_IMPORT = {
     "store.advice": {"store.finding"},
     "store.sqlite_advice": {"store.finding"},
     "store.sqlite_fault": {"errors"},
+    "store.sqlite_schema": {"errors"},
     "store.breaker": {"errors"},
     "store.change": {"_core", "blockset", "counter", "errors", "limits", "package"},
     "store.codec": {"_core", "claims", "errors", "keys", "limits", "store.key", "wire"},
@@ -98,7 +99,7 @@ MAY_IMPORT = {
     "store.threaded": {"store.hint", "store.key", "store.log", "store.request"},
     "store.sqlite": {
         "errors", "store.finding", "store.hint", "store.key", "store.request", "store.rules", "store.sqlite_advice",
-        "store.sqlite_fault",
+        "store.sqlite_fault", "store.sqlite_schema",
     },
     "store.redis_address": {"errors"},
     "store.redis_connections": set(),

@@ -10,7 +10,7 @@ from pathlib import Path
 from threading import RLock
 from typing import Any, Final, Literal, TypeVar
 
-from pycontext.errors import StoreBusyError, StoreCorruptError, UnsupportedFormatError, ValidationError, shown
+from pycontext.errors import StoreBusyError, ValidationError, shown
 from pycontext.store.finding import Finding
 from pycontext.store.hint import MOST_HINTS, Hint
 from pycontext.store.key import Key
@@ -36,6 +36,7 @@ from pycontext.store.request import (
 from pycontext.store.rules import Standing, discard_refusal, refusal
 from pycontext.store.sqlite_advice import FileState, advice_of_file, size_of_file
 from pycontext.store.sqlite_fault import fault_of_file
+from pycontext.store.sqlite_schema import check_format, create
 
 __all__ = ["Durability", "SqliteLog"]
 
@@ -45,58 +46,8 @@ _T = TypeVar("_T")
 BUSY_SECONDS: Final = 5.0
 """So long a writer waits for the others."""
 
-# "PCTX": what this library calls its own.
-_APPLICATION: Final = 0x50435458
-_FORMAT: Final = 1
 # Operations are forgotten when so many writes have come since the last time.
 _SWEEP: Final = 64
-
-_SCHEMA: Final = """
-CREATE TABLE sessions (
-    id INTEGER PRIMARY KEY,
-    namespace TEXT NOT NULL,
-    session_id TEXT NOT NULL,
-    incarnation TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    operation_id TEXT NOT NULL,
-    epoch INTEGER NOT NULL,
-    snapshot_version INTEGER NOT NULL,
-    snapshot_operation TEXT NOT NULL,
-    written_ms INTEGER NOT NULL,
-    ends_ms INTEGER,
-    UNIQUE (namespace, session_id)
-) STRICT;
-CREATE TABLE snapshots (session INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
-CREATE TABLE changes (
-    session INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    operation_id TEXT NOT NULL,
-    body BLOB NOT NULL,
-    PRIMARY KEY (session, version)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE operations (
-    session INTEGER NOT NULL,
-    operation_id TEXT NOT NULL,
-    done_ms INTEGER NOT NULL,
-    version INTEGER NOT NULL,
-    snapshot_version INTEGER NOT NULL,
-    epoch INTEGER NOT NULL,
-    previous TEXT NOT NULL,
-    PRIMARY KEY (session, operation_id)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE hints (
-    id INTEGER PRIMARY KEY AUTOINCREMENT,
-    inbox TEXT NOT NULL,
-    session_id TEXT NOT NULL,
-    sender TEXT NOT NULL,
-    version INTEGER NOT NULL,
-    epoch INTEGER NOT NULL,
-    leased_until_ms INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE seen (name TEXT PRIMARY KEY, until_ms INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-CREATE INDEX seen_until ON seen (until_ms);
-CREATE INDEX hints_of_inbox ON hints (inbox, id);
-"""
 
 _HEAD: Final = """
 SELECT s.id, s.incarnation, s.version, s.operation_id, s.epoch, s.snapshot_version, s.snapshot_operation,
@@ -327,45 +278,18 @@ class SqliteLog:
     def _open(self) -> sqlite3.Connection:
         db = sqlite3.connect(self.path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         try:
-            tables = _check_format(db, self.path)
+            tables = check_format(db, self.path)
             db.execute("PRAGMA journal_mode = WAL").fetchone()
             db.execute(f"PRAGMA synchronous = {'FULL' if self._durability == 'fsync' else 'NORMAL'}")
             # What is deleted is gone from the file.
             db.execute("PRAGMA secure_delete = ON").fetchone()
             if not tables:
-                _create(db)
+                create(db)
         except BaseException:
             db.close()
             raise
         self._connection = db
         return db
-
-
-def _check_format(db: sqlite3.Connection, path: Path) -> int:
-    """Return how many tables there are.
-
-    Raises:
-        StoreCorruptError: the file is not ours.
-        UnsupportedFormatError: a later release made it.
-    """
-    (application,), (found,) = (db.execute(f"PRAGMA {name}").fetchone() for name in ("application_id", "user_version"))
-    (tables,) = db.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    if application != _APPLICATION and (tables or application):
-        raise StoreCorruptError(f"{path} is a database of something else")
-    if found > _FORMAT:
-        raise UnsupportedFormatError(f"{path} has format {found}, and this release reads up to {_FORMAT}")
-    return int(tables)
-
-
-def _create(db: sqlite3.Connection) -> None:
-    db.execute("BEGIN IMMEDIATE")
-    # Another process may have been faster.
-    if not db.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]:
-        for statement in _SCHEMA.split(";\n"):
-            db.execute(statement)
-        db.execute(f"PRAGMA application_id = {_APPLICATION}")
-        db.execute(f"PRAGMA user_version = {_FORMAT}")
-    db.execute("COMMIT")
 
 
 def _do(db: sqlite3.Connection, key: Key, request: Request) -> Reply:
