@@ -646,7 +646,7 @@ def test_somebody_elses_script_is_waited_for(server):
 
 def test_a_server_that_loads_says_so(server):
     # So slowly that somebody sees it.
-    made = server(**{"save": "3600 1", "key-load-delay": 5_000, "loading-process-events-interval-bytes": 1_024})
+    made = server(**{"save": "3600 1", "key-load-delay": 10_000, "loading-process-events-interval-bytes": 1_024})
     with made.client() as client:
         client.mset({f"key{number}": "x" * 1_000 for number in range(400)})
     with open_store(made.url) as store:
