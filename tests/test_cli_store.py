@@ -602,6 +602,8 @@ def test_a_password_is_in_no_output(address, url):
     for call in calls:
         assert said("store", *call) != DONE, call
     assert said("demo", "--store", address) != DONE
+    assert said("inspect", address) == NOT_FOUND
+    assert said("count", address, "--json") == NOT_FOUND
     assert said(address) == USAGE
     for call in (["ls"], ["show", "s"], ["copy", url]):
         assert said("store", *call, env={"PYCONTEXT_STORE": address}) in (USAGE, UNAVAILABLE)

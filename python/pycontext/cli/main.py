@@ -62,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.FAILED
     except (ContextError, OSError, KeyboardInterrupt) as error:
-        text = _message(error)
+        # An address that was taken for a file is shown as one.
+        text = hidden(_message(error))
         line = json.dumps({"event": "error", "message": text}) if args.json else f"pycontext: {text}"
         sys.stderr.write(line + "\n")
         return _code(error)
@@ -93,7 +94,7 @@ def _message(error: BaseException) -> str:
     # Errors of stores are ours and the system's at once.
     if isinstance(error, OSError) and not isinstance(error, ContextError):
         return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror)
-    return hidden(str(error)) or "interrupted"
+    return str(error) or "interrupted"
 
 
 def _code(error: BaseException) -> Exit:

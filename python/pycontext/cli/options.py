@@ -9,8 +9,8 @@ from typing import Any, Final, NoReturn
 
 __all__ = ["FreeParser", "Parser", "add_input_options", "hidden", "whole"]
 
-# User and password of an address, and its options, which may hold them as well.
-_SECRETS: Final = re.compile(r"""(?<=://)([^\s"']*@)?([^\s"'?]*)(\?[^\s"']*)?""")
+# User and password of an address, and its options, which may hold them as well; as a path it has one slash less.
+_SECRETS: Final = re.compile(r"""(?<=:/)(/?)([^\s"']*@)?([^\s"'?]*)(\?[^\s"']*)?""")
 
 
 def add_input_options(parser: argparse.ArgumentParser, *, json_help: str) -> None:
@@ -37,7 +37,9 @@ def whole(least: int) -> Callable[[str], int]:
 
 def hidden(text: str) -> str:
     """Return a text with the passwords of addresses taken out."""
-    return _SECRETS.sub(lambda found: ("…@" if found[1] else "") + found[2] + ("?…" if found[3] else ""), text)
+    return _SECRETS.sub(
+        lambda found: found[1] + ("…@" if found[2] else "") + found[3] + ("?…" if found[4] else ""), text
+    )
 
 
 class Parser(argparse.ArgumentParser):
