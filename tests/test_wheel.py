@@ -31,7 +31,9 @@ def test_the_wheel_has_all_it_needs(wheel):
     metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     needed = re.findall(r"^Requires-Dist: ([\w-]+)(?:.*extra == '(\w+)')?", text, re.MULTILINE)
-    assert set(needed) == {("numpy", ""), ("rich", ""), ("cryptography", "crypto"), ("protobuf", "protobuf")}
+    extras = {("cryptography", "crypto"), ("protobuf", "protobuf"), ("redis", "redis")}
+    assert set(needed) == {("numpy", ""), ("rich", ""), *extras}
+    assert "pycontext/store/scripts/append.lua" in names
     assert "abi3" in wheel.name
     data = sum(entry.file_size for entry in zipfile.ZipFile(wheel).infolist() if "/data/" in entry.filename)
     assert 0 < data < 100_000
