@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from pycontext.blockset import BlockSet
@@ -100,15 +101,10 @@ class Mirror:
         """
         package, blocks = session.package, session.package.blocks
         last = BlockSet.gathered([blocks], [(0, len(blocks) - 1, 1)])
-        try:
+        with _fenced(package, lambda: blocks.undo_add(revision)):
             version = self.store.append(
                 package.session_id, last, epoch=package.epoch, incarnation=_incarnation(session)
             )
-        except FencedError as error:
-            # Behind the fence nothing could be taken back.
-            blocks.undo_add(revision)
-            self._fence(package, error)
-            raise
         stored = session.stored
         if stored is not None and (version, version.previous) == (stored + 1, stored.operation_id):
             session.stand_at(version)
@@ -131,9 +127,9 @@ class Mirror:
             if not fallen:
                 return
             try:
-                self._remove(session, [block.id for block in fallen], is_whole=bool(selection.copies))
-            except FencedError as error:
-                self._fence(session.package, error)
+                with _fenced(session.package):
+                    self._remove(session, [block.id for block in fallen], is_whole=bool(selection.copies))
+            except FencedError:
                 raise
             except ConflictError:
                 # What fell is back, with what others have written; it falls once more.
@@ -150,11 +146,11 @@ class Mirror:
             if row is None:
                 return
             try:
-                version = self.store.remove_blocks(
-                    session.package.session_id, [block_id], expect=session.stored, epoch=session.package.epoch
-                )
-            except FencedError as error:
-                self._fence(session.package, error)
+                with _fenced(session.package):
+                    version = self.store.remove_blocks(
+                        session.package.session_id, [block_id], expect=session.stored, epoch=session.package.epoch
+                    )
+            except FencedError:
                 raise
             except ConflictError:
                 self.read(session)
@@ -174,9 +170,9 @@ class Mirror:
         package = session.package
         while session.is_changed:
             try:
-                session.stored = self.store.save(package, expect=session.stored)
-            except FencedError as error:
-                self._fence(package, error)
+                with _fenced(package):
+                    session.stored = self.store.save(package, expect=session.stored)
+            except FencedError:
                 raise
             except ConflictError as error:
                 self._merge(session, error)
@@ -200,21 +196,15 @@ class Mirror:
     def transfer(self, session: Session, to: str) -> None:
         """Let the session go on under another agent; here nothing changes any more."""
         package = session.package
-        try:
+        with _fenced(package):
             self.store.transfer(package.session_id, to, expect=session.stored, epoch=package.epoch)
-        except FencedError as error:
-            self._fence(package, error)
-            raise
         package.pass_on(to)
 
     def purge(self, session: Session, block_id: str) -> None:
         """Remove a block here, and from everything that the store keeps."""
         package = session.package
-        try:
+        with _fenced(package):
             self.store.purge(package.session_id, block_id, epoch=package.epoch)
-        except FencedError as error:
-            self._fence(package, error)
-            raise
         self.read(session)
 
     def delete(self, session: Session) -> None:
@@ -266,20 +256,16 @@ class Mirror:
         """Have the blocks and the header of a package that was loaded."""
         mine = session.package
         if package.epoch != mine.epoch:
-            error = FencedError(
-                f"session {shown(mine.session_id)} goes on under {shown(package.agent_id)}, epoch {package.epoch}: "
-                f"here, epoch {mine.epoch}, nothing changes any more",
-                mine.version,
-                package.version,
-            )
-            self._fence(mine, error)
-            raise error
+            with _fenced(mine):
+                raise FencedError(
+                    f"session {shown(mine.session_id)} goes on under {shown(package.agent_id)}, epoch {package.epoch}: "
+                    f"here, epoch {mine.epoch}, nothing changes any more",
+                    mine.version,
+                    package.version,
+                )
         mine.blocks.become(package.blocks)
         mine.agent_id, mine.trace_id = package.agent_id, package.trace_id
         session.stand_at(version, package.sender)
-
-    def _fence(self, package: ContextPackage, error: FencedError) -> None:
-        package.blocks.fence(str(error))
 
     def _counted(self, package: ContextPackage) -> ContextPackage:
         """Return a package as the manager counts."""
@@ -290,3 +276,20 @@ class Mirror:
 
 def _incarnation(session: Session) -> str | None:
     return None if session.stored is None else session.stored.incarnation
+
+
+@contextmanager
+def _fenced(package: ContextPackage, undo: Callable[[], None] | None = None) -> Iterator[None]:
+    """Let nothing change in a package any more when the store says that its session goes on elsewhere.
+
+    Args:
+        package: of the session.
+        undo: done before: behind the fence nothing could be taken back.
+    """
+    try:
+        yield
+    except FencedError as error:
+        if undo is not None:
+            undo()
+        package.blocks.fence(str(error))
+        raise

@@ -204,13 +204,15 @@ class Replica:
         with self._lock:
             state, before = self._state, set[str]()
             is_next = asked is not None and self._head is not None and asked.is_at(self._head)
+            is_lost = asked is not None and _is_lost(asked, news)
             if news.snapshot is None and (state is None or not is_next):
                 # Something else came meanwhile: from where that is, it is asked again.
                 return update
             try:
                 if state is not None:
                     self._catch_up(state, update.renamed)
-                    before = set(state.package.blocks.ids())
+                    # A list of all ids takes longer than to read a few changes.
+                    before = set(state.package.blocks.ids()) if is_lost else before
                 if state is None or news.snapshot is not None:
                     state = self._snapshot(news)
                 self._go_on(state, news, update)
@@ -219,7 +221,7 @@ class Replica:
                 self._stand(None, None)
                 raise
             self._stand(state, state.version)
-            if asked is not None and _is_lost(asked, news):
+            if is_lost:
                 update.lost = tuple(sorted(before.difference(state.package.blocks.ids())))
             update.show(state)
         return update

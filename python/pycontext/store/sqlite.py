@@ -320,10 +320,12 @@ def _do_rarely(db: sqlite3.Connection, session: int, standing: Standing, request
         return _news(db, session, standing, request)
     if isinstance(request, Compact):
         return _compact(db, session, standing, request)
-    refused = discard_refusal(request, standing) if isinstance(request, Discard) else None
-    if refused is None:
+    if isinstance(request, Discard):
+        refused = discard_refusal(request, standing)
+        if refused is not None:
+            return refused
         _forget(db, session)
-    return 0 if refused is None else refused
+    return 0
 
 
 def _begin(db: sqlite3.Connection, key: Key, request: Replace) -> Written:
