@@ -142,6 +142,8 @@ MAY_IMPORT = {
     "handoff": {
         "_core", "block", "blockset", "budget", "errors", "messages.fields", "package", "policy", "scorer", "selection",
     },
+    "agents.client": set(),
+    "agents.turn": set(),
     "cli.exits": set(),
     "cli.console": {"block", "selection"},
     "cli.conversations": {"blockset", "counter", "errors", "messages.openai", "strict_json"},
@@ -184,7 +186,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 
 # Names and nothing else.
-FACADES = {"", "messages", "store", "cli", "cli.store", "__main__"}
+FACADES = {"", "messages", "store", "agents", "optimize", "service", "cli", "cli.store", "__main__"}
 
 
 def name_of(path):

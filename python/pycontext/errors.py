@@ -151,6 +151,42 @@ class VersionGoneError(StoreError, LookupError):
         self.oldest: Final = oldest
 
 
+class LLMError(ContextError):
+    """A model's answer could not be had; the session is as it was before it was asked for."""
+
+
+class LLMUnavailableError(LLMError, ConnectionError):
+    """The provider does not answer, is overloaded or limits our rate: trying again may help.
+
+    Attributes:
+        retry_after_seconds: what the provider asks to wait; None where it says nothing.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds: Final = retry_after_seconds
+
+
+class LLMTimeoutError(LLMUnavailableError, TimeoutError):
+    """The provider did not answer in time."""
+
+
+class LLMRefusedError(LLMError):
+    """The provider refuses the request, or us; trying again does not help."""
+
+
+class AnswerError(LLMError, ValueError):
+    """The model answered something else than what was asked for, also after it was told so once."""
+
+
+class HopLimitError(ContextError):
+    """Agents hand a turn on and on; nobody answered it."""
+
+
+class DeadlockError(ContextError, RuntimeError):
+    """Tasks wait for sessions that the others of them hold; this one gave up."""
+
+
 def shown(value: object, width: int = 40) -> str:
     """A rejected value as a message repeats it: its repr on one line, cut; never an error of its own."""
     try:
