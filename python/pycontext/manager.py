@@ -11,7 +11,6 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pycontext.block import ContextBlock, ContextType, now_ms
-from pycontext.blockset import BlockSet
 from pycontext.budget import LARGEST_BUDGET, Budget, check_tokens
 from pycontext.counter import DEFAULT_ENCODING, TokenCounter, as_counter
 from pycontext.errors import (
@@ -102,7 +101,7 @@ class ContextManager:
         self.policy: Final = Policy.of(policy)
         self.duplicates: Final = duplicates
         self.shadow: Final = shadow
-        self._mirror: Final = None if store is None else Mirror(store, self.counter)
+        self._mirror = None if store is None else Mirror(store, self.counter)
         self._sessions: dict[str, Session] = {}
         self._replays: Final = Replays()
         # Guards which sessions there are; each session has a lock of its own for its blocks. Whoever holds both took
@@ -113,6 +112,23 @@ class ContextManager:
     def sessions(self) -> Mapping[str, ContextPackage]:
         """The live packages by session id, read-only; goes on while sessions come and go."""
         return Sessions(self._sessions)
+
+    @property
+    def store(self) -> ContextStore | None:
+        """Where the sessions live, None for here alone."""
+        return None if self._mirror is None else self._mirror.store
+
+    def keep_in(self, store: ContextStore | str) -> None:
+        """Let the sessions live in a store from now on, as `store=` does; for a manager that was made without one.
+
+        Raises:
+            ValidationError: `store` is none, or there are sessions, or another store, already.
+        """
+        with self._lock:
+            if self._mirror is not None or self._sessions:
+                what = f"{len(self._sessions)} sessions" if self._mirror is None else "a store"
+                raise ValidationError(f"the manager has {what} already; a store comes first")
+            self._mirror = Mirror(store, self.counter)
 
     def create_session(self, agent_id: str, *, session_id: str | None = None) -> str:
         """Create an empty session and return its id.
@@ -323,6 +339,25 @@ class ContextManager:
             pin=pin,
         )
 
+    def everything(self, session_id: str, *, render: Render = "openai") -> Selection:
+        """Return a selection of all blocks of a session, however many tokens they need.
+
+        Args:
+            session_id: of the session.
+            render: as in `prune` of the package.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+            PluginError: a plug-in raised or returned what it must not.
+        """
+        blocks = self._session(session_id).package.blocks
+        if isinstance(render, str):
+            # Here and not in the copy, so that each block is counted once.
+            blocks.total_cost(render)
+        # A copy: a plug-in that renders may wait for a thread that changes the session.
+        copy = blocks.snapshot()
+        return copy.prune(LARGEST_BUDGET, policy=_EVERYTHING, render=render, pin=copy.ids())
+
     def prune(
         self,
         session_id: str,
@@ -387,7 +422,7 @@ class ContextManager:
             PluginError: the formatter raised or returned no str.
         """
         package = self._session(session_id).package
-        select = self._everything if self.shadow else self.select
+        select = self.everything if self.shadow else self.select
         if formatter is None:
             return select(session_id, render="text").text()
         if isinstance(formatter, Formatter):
@@ -632,13 +667,6 @@ class ContextManager:
             session.note(selection)
             return None
         return selection
-
-    def _everything(self, session_id: str, *, render: Render) -> Selection:
-        """All blocks of a session in a rendering, whatever they need."""
-        # A copy: a plug-in that renders may wait for a thread that changes the session.
-        blocks = BlockSet(self._session(session_id).package.blocks, counter=self.counter)
-        pins = [block.id for block in blocks]
-        return blocks.prune(LARGEST_BUDGET, policy=_EVERYTHING, render=render, pin=pins)
 
 
 def _check_newer(came: tuple[int, int], agent_id: str, known: ContextPackage, trust: Trust) -> None:

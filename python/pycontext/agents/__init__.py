@@ -1,14 +1,27 @@
 """Agents: who asks a model, within the budget, and who has the turn next."""
 
+from pycontext.agents.base import ContextAwareAgent, Reply
 from pycontext.agents.client import Answer, LLMClient, Prompt, ToolCall, Usage
+from pycontext.agents.form import Form, Item
+from pycontext.agents.telecom import ContextAwareIntentAgent, ContextAwareTechnicalAgent, NetworkAPI
+from pycontext.agents.tools import FunctionTools, Tools
 from pycontext.agents.turn import Observer, Turn, TurnReport, current_turn
 
 __all__ = [
     "Answer",
+    "ContextAwareAgent",
+    "ContextAwareIntentAgent",
+    "ContextAwareTechnicalAgent",
+    "Form",
+    "FunctionTools",
+    "Item",
     "LLMClient",
+    "NetworkAPI",
     "Observer",
     "Prompt",
+    "Reply",
     "ToolCall",
+    "Tools",
     "Turn",
     "TurnReport",
     "Usage",
