@@ -6,11 +6,18 @@ from pycontext.blockset import BlockSet, prune
 from pycontext.budget import Budget
 from pycontext.counter import TokenCounter, count_tokens, count_tokens_batch, get_counter
 from pycontext.errors import (
+    AnswerError,
     BudgetExceededError,
     ConflictError,
     ContextError,
     CorruptPayloadError,
+    DeadlockError,
     FencedError,
+    HopLimitError,
+    LLMError,
+    LLMRefusedError,
+    LLMTimeoutError,
+    LLMUnavailableError,
     PluginError,
     PrivilegeError,
     SessionGoneError,
@@ -50,6 +57,7 @@ from pycontext.store import (
 from pycontext.version import Conflict, Delta, Diff, Merge, apply, delta, diff, merge
 
 __all__ = [
+    "AnswerError",
     "AsyncContextStore",
     "BlockSet",
     "Budget",
@@ -64,6 +72,7 @@ __all__ = [
     "ContextStore",
     "ContextType",
     "CorruptPayloadError",
+    "DeadlockError",
     "Delta",
     "Diff",
     "DistributedContextStore",
@@ -72,6 +81,11 @@ __all__ = [
     "Formatter",
     "Handoff",
     "HandoffReceipt",
+    "HopLimitError",
+    "LLMError",
+    "LLMRefusedError",
+    "LLMTimeoutError",
+    "LLMUnavailableError",
     "LexicalScorer",
     "Limits",
     "Merge",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, Self
 
 from pycontext.agents.client import Answer, LLMClient, ToolCall
+from pycontext.agents.exchange import answered, called, pending_calls
 from pycontext.agents.form import Form
 from pycontext.agents.offload import on_session
 from pycontext.agents.request import Asked, Frame, Request
@@ -21,14 +22,11 @@ from pycontext.block import ContextBlock, ContextType
 from pycontext.budget import check_tokens
 from pycontext.errors import AnswerError, PluginError, ValidationError, shown
 from pycontext.manager import ContextManager
-from pycontext.messages import openai
 from pycontext.policy import Policy
 
 __all__ = ["ContextAwareAgent", "Reply"]
 
 _LOG: Final = logging.getLogger("pycontext.agents")
-
-_SCORES: Final = {ContextType.USER: 0.9, ContextType.AGENT: 0.9, ContextType.TOOL: 0.8}
 
 # A wrong answer of more than this part of the budget is not shown to the model again.
 _REPAIR_SHARE: Final = 4
@@ -211,6 +209,10 @@ class ContextAwareAgent:
         text = await self._answer((), block_id)
         return Reply(text, self.role, await self._session())
 
+    def recall(self, content: str) -> Reply:
+        """Return the reply that `respond` made of an answer which is in the session already."""
+        return Reply(content, self.role, self.session_id or "")
+
     def export_context(self) -> dict[str, Any]:
         """Return the session, for another agent.
 
@@ -292,8 +294,17 @@ class ContextAwareAgent:
         )
 
     async def _request(self, asked: Asked) -> Request:
+        return (await self._look(asked))[0]
+
+    async def _look(self, asked: Asked) -> tuple[Request, ContextBlock | None, list[ToolCall]]:
+        """What to ask, and the calls of a block that nobody made yet: who was to make them was stopped."""
         manager, session_id, frame = self.context_manager, await self._session(), await self._load()
-        return await on_session(manager, session_id, frame.around, manager, session_id, policy=self.policy, asked=asked)
+
+        def look() -> tuple[Request, ContextBlock | None, list[ToolCall]]:
+            request = frame.around(manager, session_id, policy=self.policy, asked=asked)
+            return request, *pending_calls(manager.sessions[session_id].blocks)
+
+        return await on_session(manager, session_id, look)
 
     async def _ask(self, request: Request, *, with_tools: bool = True) -> Answer:
         """Ask the model, and note what that took in the turn."""
@@ -316,9 +327,12 @@ class ContextAwareAgent:
 
     async def _answer(self, asked: Asked, block_id: str | None) -> str:
         """Ask, call tools and ask again until there is an answer; it is added to the session."""
-        await self._call_pending()
         for _ in range(self.most_rounds):
-            answer = await self._ask(await self._request(asked))
+            request, block, calls = await self._look(asked)
+            if block is not None:
+                await self._results(block, calls)
+                continue
+            answer = await self._ask(request)
             if not answer.tool_calls:
                 if answer:
                     await self._add(answer, ContextType.AGENT, 0.9, {"type": "agent_response"}, block_id=block_id)
@@ -328,36 +342,9 @@ class ContextAwareAgent:
 
     async def _call(self, answer: Answer) -> None:
         """Add the calls of a model, make them, and add their results."""
-        calls = [
-            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-            for call in answer.tool_calls
-        ]
-        message = {"role": "assistant", "content": str(answer) or None, "tool_calls": calls}
-        block = openai.to_blocks([message])[0]
-        block_id = await self._add(block.content, block.type, _SCORES[block.type], block.metadata)
-        block.id = block_id
+        block = called(answer)
+        block.id = await self._add(block.content, block.type, block.relevance_score, block.metadata)
         await self._results(block, answer.tool_calls)
-
-    async def _call_pending(self) -> None:
-        """Make the calls that nobody made: who was to make them was stopped."""
-        session_id = await self._session()
-        blocks = self.context_manager.sessions[session_id].blocks
-        last = blocks[-1] if len(blocks) else None
-        answered = set()
-        if last is not None and last.type is ContextType.TOOL and last.references:
-            row = blocks.find(last.references[0])
-            call = None if row is None else blocks[row]
-            answered = {
-                openai.from_blocks([call, block])[-1].get("tool_call_id")
-                for block in blocks[row:]
-                if call is not None and call.id in block.references
-            }
-            last = call
-        if last is None or last.type is not ContextType.AGENT or "openai.tool_calls" not in last.metadata:
-            return
-        made = openai.from_blocks([last])[0]["tool_calls"]
-        calls = [ToolCall(one["id"], one["function"]["name"], one["function"]["arguments"]) for one in made]
-        await self._results(last, [call for call in calls if call.id not in answered])
 
     async def _results(self, block: ContextBlock, calls: Sequence[ToolCall]) -> None:
         """Make the calls of a block, all at once, and add their results in order."""
@@ -370,12 +357,5 @@ class ContextAwareAgent:
         finally:
             turn.tool_seconds += time.perf_counter() - began
         for call, task in zip(calls, tasks, strict=True):
-            message = {"role": "tool", "tool_call_id": call.id, "name": call.name, "content": task.result()}
-            result = openai.to_blocks([message], after=[block])[0]
-            await self._add(
-                result.content,
-                result.type,
-                _SCORES[result.type],
-                {**result.metadata, "tool_name": call.name},
-                references=[block.id],
-            )
+            result = answered(block, call, task.result())
+            await self._add(result.content, result.type, result.relevance_score, result.metadata, references=[block.id])

@@ -89,6 +89,10 @@ class ContextAwareIntentAgent(ContextAwareAgent):
         data = await self.process_with_form(_INTENT, block_id=block_id)
         return Reply("", self.role, self.session_id or "", data)
 
+    def recall(self, content: str) -> Reply:
+        """Return the reply of an analysis that is in the session already."""
+        return Reply("", self.role, self.session_id or "", _INTENT.read(content))
+
 
 @runtime_checkable
 class NetworkAPI(Protocol):

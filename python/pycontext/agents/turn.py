@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-__all__ = ["Observer", "Turn", "TurnReport", "current_turn"]
+__all__ = ["Observer", "Outcome", "Turn", "TurnReport", "current_turn"]
 
 Outcome = Literal["done", "failed", "cancelled"]
 
