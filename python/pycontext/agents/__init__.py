@@ -2,12 +2,16 @@
 
 from pycontext.agents.base import ContextAwareAgent, Reply
 from pycontext.agents.client import Answer, LLMClient, Prompt, ToolCall, Usage
+from pycontext.agents.coordinator import AgentCoordinator
 from pycontext.agents.form import Form, Item
+from pycontext.agents.replay import ReplayClient
+from pycontext.agents.route import Receiver, by_intent
 from pycontext.agents.telecom import ContextAwareIntentAgent, ContextAwareTechnicalAgent, NetworkAPI
 from pycontext.agents.tools import FunctionTools, Tools
 from pycontext.agents.turn import Observer, Turn, TurnReport, current_turn
 
 __all__ = [
+    "AgentCoordinator",
     "Answer",
     "ContextAwareAgent",
     "ContextAwareIntentAgent",
@@ -19,11 +23,14 @@ __all__ = [
     "NetworkAPI",
     "Observer",
     "Prompt",
+    "Receiver",
+    "ReplayClient",
     "Reply",
     "ToolCall",
     "Tools",
     "Turn",
     "TurnReport",
     "Usage",
+    "by_intent",
     "current_turn",
 ]

@@ -16,7 +16,9 @@ from pycontext.agents.turn import Observer, Outcome, Turn
 from pycontext.block import ContextBlock, ContextType
 from pycontext.budget import check_tokens
 from pycontext.errors import (
+    FencedError,
     HopLimitError,
+    SessionGoneError,
     UnknownBlockError,
     UnknownSessionError,
     ValidationError,
@@ -173,7 +175,7 @@ class AgentCoordinator:
             ValidationError: the id is that of another message.
             HopLimitError: agents hand the turn on and on.
             LLMError: there is no answer; the message is in the session.
-            FencedError: another coordinator has handed the session on.
+            FencedError: another coordinator hands the session on all the time.
         """
         new_id = str(uuid.uuid4()) if message_id is None else message_id
         return await self._observed(session_id, new_id, message, metadata)
@@ -245,7 +247,12 @@ class AgentCoordinator:
         try:
             with turn.underway():
                 async with self.concurrency.session_context(session_id):
-                    reply = await self._turn(turn, message_id, message, metadata)
+                    try:
+                        reply = await self._turn(turn, message_id, message, metadata)
+                    except (FencedError, SessionGoneError):
+                        # Another coordinator has handed it on, or begun it anew: look where it is now, once.
+                        self._live.pop(session_id, None)
+                        reply = await self._turn(turn, message_id, message, metadata)
         except asyncio.CancelledError as error:
             self._tell(turn, "cancelled", error)
             raise
