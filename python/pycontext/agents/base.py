@@ -98,7 +98,7 @@ class ContextAwareAgent:
         policy: Policy | str | None = None,
         reserve_output: int = 0,
         options: Mapping[str, Any] | None = None,
-        most_rounds: int = 16,
+        most_rounds: int = 32,
     ) -> None:
         if not callable(getattr(llm_client, "generate", None)):
             raise ValidationError(f"llm_client {shown(llm_client)} has no generate")
@@ -114,7 +114,7 @@ class ContextAwareAgent:
         self._bare: Final = Frame(
             render=render, reserve_output=reserve_output, schemas=() if tools is None else tuple(tools.schemas)
         )
-        self._own: Final = _Own(None if prompt is None else replace(self._bare, system=prompt))
+        self._own: Final = _Own(None if prompt is None else replace(self._bare, counted={}, system=prompt))
         self._beginning = asyncio.Lock()
 
     def for_session(self, session_id: str) -> Self:
@@ -258,7 +258,7 @@ class ContextAwareAgent:
         if own.frame is None:
             async with own.loading:
                 if own.frame is None:
-                    own.frame = replace(self._bare, system=await self._load_role_prompt())
+                    own.frame = replace(self._bare, counted={}, system=await self._load_role_prompt())
         return own.frame
 
     async def _session(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from pycontext._core import escape, header
@@ -53,6 +53,7 @@ class Frame:
         render: what requests look like: chat messages, or the text form.
         reserve_output: tokens of the budget that are left to the answer.
         schemas: of tools, in OpenAI's form.
+        counted: by counter, the tokens of the agent's own prompt and of the schemas.
 
     Raises:
         ValidationError: a field is outside its limits.
@@ -62,6 +63,7 @@ class Frame:
     render: Literal["openai", "text"] = "openai"
     reserve_output: int = 0
     schemas: tuple[Mapping[str, Any], ...] = ()
+    counted: dict[str, tuple[int, int]] = field(default_factory=dict, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not isinstance(self.render, str) or self.render not in ("openai", "text"):
@@ -114,15 +116,25 @@ class Frame:
 
     def _tokens_around(self, asked: Asked, counter: TokenCounter) -> tuple[int, int]:
         """What comes to the tokens of a session's blocks: of the texts around them, and of the schemas."""
-        # Providers do not say how they write schemas down.
-        schemas = count_with(counter, [json.dumps(list(self.schemas))])[0] if self.schemas else 0
+        # What does not change from turn to turn is counted once.
+        if counter.name not in self.counted:
+            # Providers do not say how they write schemas down.
+            schemas = count_with(counter, [json.dumps(list(self.schemas))])[0] if self.schemas else 0
+            self.counted[counter.name] = self._own((), counter), schemas
+        own, schemas = self.counted[counter.name]
+        if asked:
+            own += replace(self, system="", counted={})._own(asked, counter)  # noqa: SLF001  # of this very class
+        return own, schemas
+
+    def _own(self, asked: Asked, counter: TokenCounter) -> int:
+        """What the texts around a session add to it."""
         if self.render == "text":
-            return sum(count_with(counter, [text + _BETWEEN for text in self._texts(asked)])), schemas
+            return sum(count_with(counter, [text + _BETWEEN for text in self._texts(asked)]))
         # The tokens that belong to no message are in the session's.
         probe = BlockSet([ContextBlock("probe", "", 1.0, ContextType.USER, timestamp=0)], counter=counter)
         alone = _cost(probe)
         probe.extend(self._set(asked, counter))
-        return _cost(probe) - alone, schemas
+        return _cost(probe) - alone
 
     def _set(self, asked: Asked, counter: TokenCounter) -> BlockSet:
         texts = [(ContextType.SYSTEM, self.system)] if self.system else []
