@@ -187,6 +187,10 @@ class DeadlockError(ContextError, RuntimeError):
     """Tasks wait for sessions that the others of them hold; this one gave up."""
 
 
+class BusyError(ContextError, TimeoutError):
+    """Others held what was asked for until the time was up."""
+
+
 def shown(value: object, width: int = 40) -> str:
     """A rejected value as a message repeats it: its repr on one line, cut; never an error of its own."""
     try:
