@@ -277,7 +277,6 @@ class ContextAwareAgent:
         metadata: Mapping[str, str] | None,
         *,
         block_id: str | None = None,
-        references: Sequence[str] = (),
     ) -> str:
         manager, session_id = self.context_manager, await self._session()
         return await on_session(
@@ -290,17 +289,25 @@ class ContextAwareAgent:
             score,
             metadata,
             block_id=block_id,
-            references=references,
         )
 
     async def _request(self, asked: Asked) -> Request:
-        return (await self._look(asked))[0]
+        return (await self._look(asked, ()))[0]
 
-    async def _look(self, asked: Asked) -> tuple[Request, ContextBlock | None, list[ToolCall]]:
-        """What to ask, and the calls of a block that nobody made yet: who was to make them was stopped."""
+    async def _look(
+        self, asked: Asked, results: Sequence[ContextBlock]
+    ) -> tuple[Request, ContextBlock | None, list[ToolCall]]:
+        """Add results of calls; return what to ask, and the calls of a block that nobody made.
+
+        Whoever was to make these was stopped. All is done at once, as to wait for a thread takes as long as one of it.
+        """
         manager, session_id, frame = self.context_manager, await self._session(), await self._load()
 
         def look() -> tuple[Request, ContextBlock | None, list[ToolCall]]:
+            for one in results:
+                manager.add_context(
+                    session_id, one.content, one.type, one.relevance_score, one.metadata, references=one.references
+                )
             request = frame.around(manager, session_id, policy=self.policy, asked=asked)
             return request, *pending_calls(manager.sessions[session_id].blocks)
 
@@ -327,27 +334,23 @@ class ContextAwareAgent:
 
     async def _answer(self, asked: Asked, block_id: str | None) -> str:
         """Ask, call tools and ask again until there is an answer; it is added to the session."""
+        results: list[ContextBlock] = []
         for _ in range(self.most_rounds):
-            request, block, calls = await self._look(asked)
-            if block is not None:
-                await self._results(block, calls)
-                continue
-            answer = await self._ask(request)
-            if not answer.tool_calls:
-                if answer:
-                    await self._add(answer, ContextType.AGENT, 0.9, {"type": "agent_response"}, block_id=block_id)
-                return answer
-            await self._call(answer)
+            request, block, calls = await self._look(asked, results)
+            if block is None:
+                answer = await self._ask(request)
+                if not answer.tool_calls:
+                    if answer:
+                        await self._add(answer, ContextType.AGENT, 0.9, {"type": "agent_response"}, block_id=block_id)
+                    return answer
+                block, calls = called(answer), list(answer.tool_calls)
+                # In the session before anything is done: whoever goes on after a crash knows what was to be done.
+                block.id = await self._add(block.content, block.type, block.relevance_score, block.metadata)
+            results = await self._results(block, calls)
         raise AnswerError(f"agent {self.role}: the model still calls tools after {self.most_rounds} rounds")
 
-    async def _call(self, answer: Answer) -> None:
-        """Add the calls of a model, make them, and add their results."""
-        block = called(answer)
-        block.id = await self._add(block.content, block.type, block.relevance_score, block.metadata)
-        await self._results(block, answer.tool_calls)
-
-    async def _results(self, block: ContextBlock, calls: Sequence[ToolCall]) -> None:
-        """Make the calls of a block, all at once, and add their results in order."""
+    async def _results(self, block: ContextBlock, calls: Sequence[ToolCall]) -> list[ContextBlock]:
+        """Make calls of a block, all at once, and return their results in order."""
         turn = current_turn() or Turn(self.session_id or "", self.role)
         turn.tool_calls += len(calls)
         began = time.perf_counter()
@@ -356,6 +359,4 @@ class ContextAwareAgent:
                 tasks = [group.create_task(call_tool(self.tools, call)) for call in calls]
         finally:
             turn.tool_seconds += time.perf_counter() - began
-        for call, task in zip(calls, tasks, strict=True):
-            result = answered(block, call, task.result())
-            await self._add(result.content, result.type, result.relevance_score, result.metadata, references=[block.id])
+        return [answered(block, call, task.result()) for call, task in zip(calls, tasks, strict=True)]
