@@ -10,9 +10,9 @@ ANTHROPIC = {
     "stream", "system", "thinking", "tool_choice", "tools",
 }  # fmt: skip
 OPENAI = {
-    "frequency_penalty", "max_completion_tokens", "max_tokens", "messages", "metadata", "model", "n", "parallel_tool_calls",
-    "presence_penalty", "reasoning_effort", "response_format", "seed", "stop", "stream", "stream_options",
-    "temperature", "tool_choice", "tools", "top_p", "user",
+    "frequency_penalty", "max_completion_tokens", "max_tokens", "messages", "metadata", "model", "n",
+    "parallel_tool_calls", "presence_penalty", "reasoning_effort", "response_format", "seed", "stop", "stream",
+    "stream_options", "temperature", "tool_choice", "tools", "top_p", "user",
 }  # fmt: skip
 
 

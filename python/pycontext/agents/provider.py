@@ -23,6 +23,7 @@ OnText = Callable[[str], Awaitable[None] | None]
 
 # What a header can carry: anything else, such as the end of the line of a file, fails in an error that shows the key.
 _KEY: Final = re.compile(r"[!-~]+")
+_SHORTEST_SECRET: Final = 8
 _SECRETS: Final = ("api_key", "auth_token", "admin_api_key")
 
 
@@ -169,7 +170,9 @@ class ProviderClient(ABC):
         """What no message may hold, piece by piece: an error repeats a key with its line ends escaped."""
         sdk = self._made if self._given is None else self._given
         values = [self._api_key, *(getattr(sdk, name, None) for name in _SECRETS)]
-        return {piece for value in values if isinstance(value, str) for piece in value.split()}
+        pieces = {piece for value in values if isinstance(value, str) for piece in value.split()}
+        # A word such as "none", for a server that wants any key, would be found in every other sentence.
+        return {piece for piece in pieces if len(piece) >= _SHORTEST_SECRET}
 
     @abstractmethod
     def _imported(self) -> ModuleType:
