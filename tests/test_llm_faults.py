@@ -184,7 +184,8 @@ def test_a_stream_that_breaks_anywhere_is_never_an_answer(kind, server):
     for number in range(ends_at + 1):
         server.script(Reply(events=made, cut=number), Reply(events=made, ends=number))
         failed(LLMUnavailableError, kind, server, stream=True)
-        failed(LLMUnavailableError, kind, server, stream=True)
+        error = failed(LLMUnavailableError, kind, server, stream=True)
+        assert str(error) == "the stream ended before the answer did"
 
 
 @pytest.mark.parametrize("garbage", [b"data: {nope\n\n", b"event: x\ndata: \xff\xfe\n\n", b'data: "text"\n\n'])
@@ -261,11 +262,16 @@ def test_what_a_listener_raises_passes_and_ends_the_stream(kind, server):
     def fail(text):
         raise TimeoutError(text)
 
-    server.script(Reply(events=events(kind), pause=0.05))
-    with pytest.raises(TimeoutError, match="one") as caught:
-        ask(kind, server, stream=True, on_text=fail)
-    assert type(caught.value) is TimeoutError
-    server.wait_for_drop()
+    async def asked():
+        async with opened(kind, server, stream=True, on_text=fail) as client:
+            with pytest.raises(TimeoutError, match="one") as caught:
+                await client.generate("hi")
+            assert type(caught.value) is TimeoutError
+            # The error still holds the stream, and the client is open: the connection closes nevertheless.
+            await asyncio.to_thread(server.wait_for_drop)
+
+    server.script(Reply(events=events(kind, "one " * 200), pause=0.05))
+    asyncio.run(asked())
 
 
 def test_a_key_that_the_provider_repeats_is_not_repeated_by_us(kind, server):

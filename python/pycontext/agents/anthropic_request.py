@@ -10,6 +10,7 @@ from pycontext.messages.openai import to_blocks
 
 __all__ = ["choice_of", "messages_of", "tools_of"]
 
+_PLAIN: Final = {"role", "content"}
 _CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
 
 
@@ -33,11 +34,9 @@ def messages_of(messages: list[dict[str, Any]]) -> dict[str, Any]:
         else:
             joined.append({**message, "content": parts})
     system = system_of(blocks)
-    said = {"messages": joined}
-    return said if system is None or not _parts(system) else {**said, "system": system}
-
-
-_PLAIN: Final = {"role", "content"}
+    if system is None or not (parts := _parts(system)):
+        return {"messages": joined}
+    return {"messages": joined, "system": system if isinstance(system, str) else parts}
 
 
 def _parts(content: Any) -> list[dict[str, Any]]:

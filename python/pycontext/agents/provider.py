@@ -94,8 +94,8 @@ class ProviderClient(ABC):
 
         Args:
             prompt: chat messages in OpenAI's form, or the text of one user message.
-            options: the provider's own, as its SDK takes them, such as `tools` or `temperature`; `model` and
-                `max_tokens` go before those of the client.
+            options: the provider's own, as its SDK takes them, such as `tools`; `model` and `max_tokens` go before
+                those of the client.
 
         Raises:
             LLMTimeoutError: there was no whole answer within `timeout_seconds`.
