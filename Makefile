@@ -32,8 +32,9 @@ SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so'
 help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /\t/' | expand -t 13
 
-demo: .venv/wheel ## build the wheel, install it, prune the recorded tool traces
+demo: .venv/wheel ## build the wheel, install it, prune the recorded tool traces, let two agents replay them
 	@$(BIN)/pycontext demo
+	@$(BIN)/pycontext demo telecom
 
 test: .venv/wheel .venv/test $(BESIDE) redis-server ## all tests: the Rust core, then everything through Python
 	cargo test --release --locked --package pycontext-core

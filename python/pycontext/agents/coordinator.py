@@ -180,6 +180,38 @@ class AgentCoordinator:
         new_id = str(uuid.uuid4()) if message_id is None else message_id
         return await self._observed(session_id, new_id, message, metadata)
 
+    async def add_context(
+        self,
+        session_id: str,
+        content: str,
+        context_type: ContextType,
+        relevance_score: float = 1.0,
+        metadata: Mapping[str, str] | None = None,
+        *,
+        block_id: str | None = None,
+    ) -> str:
+        """Add what nobody has to answer to a conversation, and return the id of the block.
+
+        Raises:
+            UnknownSessionError: there is no such conversation.
+            ValidationError: a field is outside its limits.
+            BudgetExceededError: this block and those that must stay can never fit.
+        """
+        manager = self.context_manager
+        async with self.concurrency.session_context(session_id):
+            current = await self._current(session_id)
+            return await on_session(
+                manager,
+                current,
+                manager.add_context,
+                current,
+                content,
+                context_type,
+                relevance_score,
+                metadata,
+                block_id=block_id,
+            )
+
     async def resume(self, session_id: str) -> Reply | None:
         """Go on with a turn that was stopped by a crash or an error, and return its reply; None where there is none.
 

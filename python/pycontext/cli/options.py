@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
-__all__ = ["FreeParser", "Parser", "add_input_options", "hidden", "whole"]
+__all__ = ["FreeParser", "Parser", "add_input_options", "hidden", "positive", "whole"]
 
 # User and password of an address, and its options, which may hold them as well; as a path it has one slash less.
 _SECRETS: Final = re.compile(r"""(?<=:/)(/?)([^\s"']*@)?([^\s"'?]*)(\?[^\s"']*)?""")
@@ -33,6 +34,17 @@ def whole(least: int) -> Callable[[str], int]:
         return number
 
     return read
+
+
+def positive(text: str) -> float:
+    """Read a number above 0."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
 
 
 def hidden(text: str) -> str:

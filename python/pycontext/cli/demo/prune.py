@@ -1,4 +1,4 @@
-"""`pycontext demo`: the main job on recorded tool traces."""
+"""The main job on recorded tool traces."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -20,8 +18,8 @@ from rich.text import Text
 
 from pycontext.blockset import BlockSet
 from pycontext.cli.console import WORDS, Report, clip, line_of
+from pycontext.cli.demo.traces import NAMESPACE, SECONDS, recorded
 from pycontext.cli.exits import Exit
-from pycontext.cli.options import whole
 from pycontext.cli.store.address import opened, warnings_told
 from pycontext.counter import count_tokens
 from pycontext.errors import ContextError
@@ -30,39 +28,10 @@ from pycontext.package import ContextPackage
 from pycontext.selection import Reason, Selection
 from pycontext.store.finding import size_of
 
-__all__ = ["add_parser", "run"]
-
-_BUDGET: Final = 6_000
+__all__ = ["run"]
 
 # The customer's report is the first message after the policy, and too good to lose.
 _PINNED: Final = "m1"
-
-_NAMESPACE: Final = "pycontext-demo"
-_SECONDS: Final = 3_600
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command."""
-    parser = commands.add_parser(
-        "demo",
-        help="see the main job on recorded tool traces",
-        description="Prune the recorded tool traces that come with the package and show what was kept, what fell and "
-        "why; then store each as a session and read it back. The traces are scripted replays of telecom support tasks; "
-        "no model took part.",
-    )
-    parser.add_argument(
-        "--budget", type=whole(1), default=_BUDGET, metavar="N", help=f"tokens a request may hold ({_BUDGET})"
-    )
-    parser.add_argument(
-        "--write", metavar="OUT.jsonl", help="only write the traces to a file, to try other commands on"
-    )
-    parser.add_argument(
-        "--store",
-        metavar="URL",
-        help=f"store the sessions there for an hour, in namespace {_NAMESPACE}, and not in a temporary file of SQLite",
-    )
-    parser.add_argument("--json", action="store_true", help="one JSON object a trace instead of tables")
-    parser.set_defaults(run=run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +54,8 @@ class _Stored:
 
 
 def run(args: argparse.Namespace) -> Exit:
-    """Run the command."""
-    traces = _traces()
-    if args.write:
-        lines = (json.dumps(trace, ensure_ascii=False) + "\n" for trace in traces)
-        Path(args.write).write_text("".join(lines), encoding="utf-8")
-        sys.stderr.write(f"{len(traces)} traces written; try: pycontext prune {args.write} --budget {_BUDGET}\n")
-        return Exit.DONE
+    """Prune the traces, show what fell and why, and store them."""
+    traces = recorded()
     start = time.perf_counter()
     count_tokens("")
     load_ms = (time.perf_counter() - start) * 1e3
@@ -113,15 +77,6 @@ def run(args: argparse.Namespace) -> Exit:
     return Exit.DONE
 
 
-def _traces() -> list[dict[str, Any]]:
-    data = files("pycontext") / "data"
-    # The policy is the first message of every trace; the sample holds it once.
-    policy = {"role": "system", "content": (data / "telecom_policy.md").read_text(encoding="utf-8")}
-    lines = (data / "telecom_traces.jsonl").read_text(encoding="utf-8").splitlines()
-    traces = [json.loads(line) for line in lines]
-    return [{**trace, "messages": [policy, *trace["messages"]]} for trace in traces]
-
-
 def _do(name: str, trace: dict[str, Any], budget: int) -> _Job:
     start = time.perf_counter()
     blocks = BlockSet(to_blocks(trace["messages"]))
@@ -138,7 +93,7 @@ def _store(jobs: list[_Job], url: str) -> list[_Stored]:
     Raises:
         ContextError: what was loaded is not what was saved.
     """
-    with opened(url, _NAMESPACE, ttl=_SECONDS, may_make=True) as store:
+    with opened(url, NAMESPACE, ttl=SECONDS, may_make=True) as store:
         packages = [ContextPackage(job.name.replace(" ", "-"), "demo", job.blocks) for job in jobs]
         saves = []
         for package in packages:
@@ -229,5 +184,5 @@ def _stored_table(jobs: list[_Job], stored: list[_Stored], is_named: bool) -> Ta
         f"{sum(one.load_ms for one in stored):.1f} ms",
         "equal",
     )
-    table.caption = f"pycontext store ls URL --namespace {_NAMESPACE}" if is_named else "in a temporary file of SQLite"
+    table.caption = f"pycontext store ls URL --namespace {NAMESPACE}" if is_named else "in a temporary file of SQLite"
     return table

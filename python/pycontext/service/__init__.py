@@ -1,0 +1,1 @@
+"""What runs agents in production: who may work on what, what is measured, and what is served."""
