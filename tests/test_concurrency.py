@@ -165,6 +165,33 @@ def test_nothing_is_left_of_sessions_that_nobody_holds():
     asyncio.run(main())
 
 
+def test_who_gives_up_is_forgotten_while_all_places_are_taken():
+    async def main():
+        manager = ContextConcurrencyManager(max_concurrent_sessions=1)
+
+        async def wait(name):
+            async with manager.session_context(name):
+                pass
+
+        async with manager.session_context("full"):
+            tasks = [asyncio.create_task(wait(f"s{n}")) for n in range(50)]
+            alive = [weakref.ref(task) for task in tasks]
+            await settle()
+            assert manager.waiting == 50
+            for task in tasks:
+                task.cancel()
+            tasks.clear()
+            del task
+            await settle()
+            gc.collect()
+            assert manager.waiting == 0
+            assert all(task() is None for task in alive)
+            # Sessions whose only one gave up are not looked at again.
+            assert all(manager.cleanup_session(f"s{n}") for n in range(50))
+
+    asyncio.run(main())
+
+
 def test_the_same_task_enters_again_and_needs_no_second_place():
     async def main():
         manager = ContextConcurrencyManager(max_concurrent_sessions=1, max_concurrent_contexts=1)
