@@ -70,6 +70,15 @@ class BlockList(MutableSequence[ContextBlock]):
         with self.settled():
             return self._revision
 
+    def revision_at_once(self) -> int | None:
+        """Return the same without waiting or reading anything back; None where it cannot be known so."""
+        if not self.lock.acquire(blocking=False):
+            return None
+        try:
+            return None if self._held else self._revision
+        finally:
+            self.lock.release()
+
     def settled(self) -> AbstractContextManager[None]:
         """Hold the lock, with everything read back that was written to blocks that are held; inside, it is not again.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import index
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -268,6 +268,25 @@ class BlockSet(BlockList):
             self._held.write_origin(origin)
             self._revision += 1
 
+    def sizes(self) -> list[int]:
+        """Return for every block the bytes of its texts in UTF-8: content, metadata, id and references."""
+        with self.settled():
+            return _core.sizes(self._columns)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the blocks take, room for more included.
+
+        Text that came from Python is counted once, however many blocks have it, and also where the caller has it too.
+        """
+        with self.settled():
+            return _core.memory_bytes(self._columns)
+
+    def shrink(self) -> None:
+        """Give back the memory that is kept for blocks to come."""
+        with self.settled():
+            self._columns.shrink()
+
     def check_sizes(self, limits: Limits) -> None:
         """Raise `ValidationError` if a block is larger than limits that are stricter than the defaults."""
         with self.settled():
@@ -438,11 +457,17 @@ class BlockSet(BlockList):
         Raises:
             ValidationError: `selection` is none.
         """
+        return self._restored(self.cut(selection))
+
+    def cut(self, selection: Selection) -> _core.Fallen:
+        """Remove blocks as `keep` does, and return them as rows; makes no `ContextBlock`.
+
+        Other threads run meanwhile, however many blocks there are.
+        """
         if not isinstance(selection, Selection):
             raise ValidationError(f"selection {shown(selection)} is {type(selection).__name__}, not a Selection")
         with self.settled():
-            rows, copies = selection.fallen(self._columns)
-            return self._drop(rows, copies)
+            return self._cut(lambda held: selection.cut(self._columns, held))
 
     def dedup(self) -> list[ContextBlock]:
         """Remove exact duplicates and return them: of equal texts of one type, MEMORY or KNOWLEDGE, the best stays.
@@ -451,18 +476,25 @@ class BlockSet(BlockList):
         Blocks of a unit are no duplicates. References to what falls name the copy that stays. What is equal was noted
         when the blocks came: where nothing is, this takes no time.
         """
-        with self.settled():
-            found = self._columns.duplicates()
-            return self._drop([row for row, _, _ in found], {id: copy for _, id, copy in found})
+        return self._restored(self.cut_duplicates())
 
-    def _drop(self, rows: list[int], copies: dict[str, str]) -> list[ContextBlock]:
-        """Remove rows and return their blocks; references to duplicates among them name the copies."""
-        fallen = [restore(self._columns.get(row), self._counter.name) for row in sorted(rows)]
+    def cut_duplicates(self) -> _core.Fallen:
+        """Remove exact duplicates as `dedup` does, and return them as rows; makes no `ContextBlock`."""
+        with self.settled():
+            return self._cut(lambda held: _core.cut_duplicates(self._columns, held))
+
+    def _cut(self, cut: Callable[[list[int]], tuple[_core.Fallen, dict[str, str], list[int | None]]]) -> _core.Fallen:
+        """Have rows removed, and follow with the blocks that are held."""
+        held = self._held.rows()
+        fallen, copies, places = cut(held)
         if copies:
-            self._columns.rename_references(copies)
             self._held.rename_references(copies)
-        self._remove(set(rows))
+        self._held.move(dict(zip(held, places, strict=True)))
+        self._revision += bool(fallen)
         return fallen
+
+    def _restored(self, fallen: _core.Fallen) -> list[ContextBlock]:
+        return [restore(fallen.get(at), self._counter.name) for at in range(len(fallen))]
 
     def _over(self, columns: _core.Columns) -> BlockSet:
         """A set of its own over columns, for a plug-in to look at."""

@@ -48,11 +48,18 @@ class Held:
 
     def remove(self, rows: set[int]) -> None:
         """Forget the blocks of rows that go, and follow the others to where they go."""
-        for row in rows:
-            self.let_go(row)
-        gone = sorted(rows)
-        self._blocks = {row - bisect_left(gone, row): block for row, block in self._blocks.items()}
-        self._refused = {row - bisect_left(gone, row): text for row, text in self._refused.items()}
+        gone = sorted(rows) if self._blocks else []
+        self.move({row: None if row in rows else row - bisect_left(gone, row) for row in self._blocks})
+
+    def rows(self) -> list[int]:
+        """Return the rows of the blocks."""
+        return list(self._blocks)
+
+    def move(self, places: Mapping[int, int | None]) -> None:
+        """Follow the blocks to where their rows go, and forget those whose rows go nowhere."""
+        moved = [(row, place) for row, place in places.items() if place is not None]
+        self._blocks = {place: self._blocks[row] for row, place in moved}
+        self._refused = {place: self._refused[row] for row, place in moved if row in self._refused}
 
     def replace(self, blocks: Iterable[ContextBlock]) -> None:
         """Follow the blocks to where they are in `blocks`, which takes the place of all."""

@@ -291,7 +291,7 @@ class ContextManager:
                 if chosen is not None:
                     self._drop(session, chosen)
                 if self.duplicates == "drop" and not self.shadow:
-                    session.originals.put(blocks.dedup())
+                    session.dedup()
                     if self._mirror is not None:
                         self._mirror.flush(session)
             except (StoreError, ConflictError) as error:
@@ -394,6 +394,32 @@ class ContextManager:
                 else:
                     self._drop(held, selection)
                 return selection
+
+    def shrink(self, session_id: str, *, forget_originals: bool = False) -> int:
+        """Take less memory for a session, and return how many bytes less; the blocks say what they said.
+
+        Exact duplicates fall as under `duplicates="drop"`, and room that is kept for blocks to come is given back. In
+        shadow mode all blocks stay.
+
+        Args:
+            session_id: of the session.
+            forget_originals: True to forget what fell: `get_block` does not find it any more.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+        """
+        with self._held(session_id) as session, session.package.blocks.settled():
+            before = session.nbytes
+            if not self.shadow:
+                if self._mirror is not None:
+                    self._mirror.flush(session)
+                session.dedup()
+                if self._mirror is not None:
+                    self._mirror.flush(session)
+            if forget_originals:
+                session.originals.clear()
+            session.shrink()
+            return before - session.nbytes
 
     def shadow_report(self, session_id: str) -> ShadowReport:
         """Return what the manager would have done to a session, which in shadow mode it only says.

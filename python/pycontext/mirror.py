@@ -128,7 +128,7 @@ class Mirror:
                 return
             try:
                 with _fenced(session.package):
-                    self._remove(session, [block.id for block in fallen], is_whole=bool(selection.copies))
+                    self._remove(session, fallen.ids(), is_whole=bool(selection.copies))
             except FencedError:
                 raise
             except ConflictError:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from pycontext import _core
 from pycontext.block import ContextBlock, restore
 from pycontext.errors import ValidationError, shown
 from pycontext.messages import openai
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from pycontext import _core
     from pycontext.counter import TokenCounter
 
 __all__ = ["Dropped", "Reason", "Selection"]
@@ -123,9 +123,12 @@ class Selection:
         """Ids of duplicates that fell while the copy stays, and the id of that copy."""
         return self._chosen.copies()
 
-    def fallen(self, columns: _core.Columns) -> tuple[list[int], dict[str, str]]:
-        """Rows of what fell that are in `columns` still; ids of duplicates that fell, with those of their copies."""
-        return columns.fallen(self._chosen)
+    def cut(self, columns: _core.Columns, held: list[int]) -> tuple[_core.Fallen, dict[str, str], list[int | None]]:
+        """Remove from `columns` what fell and is there still.
+
+        Returns it, ids of duplicates that fell with those of their copies, and where the rows in `held` are then.
+        """
+        return _core.cut(columns, self._chosen, held)
 
     @property
     def kept_ids(self) -> list[str]:

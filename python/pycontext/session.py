@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from pycontext.block import ContextBlock
+from pycontext import _core
 from pycontext.errors import BudgetExceededError
 from pycontext.originals import Originals
 from pycontext.package import ContextPackage
@@ -43,11 +43,29 @@ class Session:
         self.package.stand_at(version, version.operation_id, sender)
         self.stored = version
 
-    def keep(self, selection: Selection) -> list[ContextBlock]:
+    def keep(self, selection: Selection) -> _core.Fallen:
         """Remove what a selection dropped, remember it, and return it."""
-        fallen = self.package.blocks.keep(selection)
-        self.originals.put(fallen)
+        blocks = self.package.blocks
+        fallen = blocks.cut(selection)
+        self.originals.take(fallen, blocks.counter)
         return fallen
+
+    def dedup(self) -> _core.Fallen:
+        """Remove exact duplicates, remember them, and return them."""
+        blocks = self.package.blocks
+        fallen = blocks.cut_duplicates()
+        self.originals.take(fallen, blocks.counter)
+        return fallen
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the blocks take, and what fell of them."""
+        return self.package.blocks.nbytes + self.originals.nbytes
+
+    def shrink(self) -> None:
+        """Give back the memory that is kept for blocks to come."""
+        self.package.blocks.shrink()
+        self.originals.shrink()
 
     def note(self, outcome: Selection | BudgetExceededError) -> None:
         """Report what would have been done."""

@@ -1,5 +1,8 @@
 //! Blocks as columns.
 
+pub(crate) mod memory;
+mod part;
+
 use std::hash::BuildHasher;
 
 use hashbrown::hash_table::Entry;
@@ -18,6 +21,8 @@ use crate::slice::Slice;
 use crate::texts::Texts;
 use crate::twin::Twins;
 use crate::unit::Units;
+
+pub use part::Part;
 
 /// A set of blocks, a vector for each field.
 ///
@@ -413,37 +418,12 @@ impl<T: AsRef<str>> Columns<T> {
 
     /// Drops the rows whose flag is false; `keep` has one flag a row.
     pub fn retain(&mut self, keep: &[bool]) {
-        for (row, _) in keep.iter().enumerate().filter(|(_, kept)| !**kept) {
-            self.type_tokens[self.kind[row] as usize] -= u64::from(self.tokens[row]);
-        }
-        for costs in &mut self.costs {
-            costs.retain(keep);
-        }
         filter(&mut self.id, keep);
         filter(&mut self.content, keep);
-        filter(&mut self.kind, keep);
-        filter(&mut self.score, keep);
-        filter(&mut self.timestamp, keep);
-        filter(&mut self.tokens, keep);
         filter(&mut self.metadata, keep);
         filter(&mut self.rare, keep);
         filter(&mut self.extra, keep);
-        // Hashes do not change when rows move up: the tables are corrected in place.
-        let place = |next: &mut u32, kept: &bool| {
-            let row = *next;
-            *next += u32::from(*kept);
-            Some(row)
-        };
-        let moved: Vec<u32> = keep.iter().scan(0, place).collect();
-        let follow = |row: &mut u32| {
-            let stays = keep[*row as usize];
-            *row = moved[*row as usize];
-            stays
-        };
-        self.index.retain(follow);
-        self.tied.retain_mut(follow);
-        self.twins.retain(keep, &moved);
-        self.units.spoil();
+        self.retain_numbers(keep);
     }
 
     /// Puts base scores in the place of all.
@@ -674,7 +654,7 @@ mod tests {
         }
     }
 
-    fn filled(n: usize) -> Columns<String> {
+    pub(super) fn filled(n: usize) -> Columns<String> {
         let mut columns = Columns::default();
         for i in 0..n {
             let added = columns.push(row(&format!("b{i}"), &"word ".repeat(i)));

@@ -7,6 +7,8 @@
 use hashbrown::{HashMap, HashSet};
 use unicode_segmentation::UnicodeSegmentation;
 
+use crate::columns::memory::places;
+
 /// How soon more of the same word stops to matter.
 const K1: f64 = 1.5;
 /// How much a long text is held against its words.
@@ -43,6 +45,20 @@ impl Index {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
+    }
+
+    /// Bytes of the words and of where they are.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let words = self.postings.iter().map(|(word, rows)| word.len() + places(rows));
+        self.postings.allocation_size() + words.sum::<usize>() + places(&self.lengths)
+    }
+
+    /// Gives back the room that is kept for texts to come.
+    pub fn shrink_to_fit(&mut self) {
+        self.postings.values_mut().for_each(Vec::shrink_to_fit);
+        self.postings.shrink_to_fit();
+        self.lengths.shrink_to_fit();
     }
 
     /// Appends a row.

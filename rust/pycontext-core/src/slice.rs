@@ -6,6 +6,9 @@ use std::sync::{Arc, OnceLock};
 
 use self_cell::self_cell;
 
+use crate::columns::memory::places;
+use crate::texts::Stored;
+
 /// Bytes with texts in them, whoever holds them.
 pub trait Source: AsRef<[u8]> + Debug + Send + Sync {}
 
@@ -37,6 +40,34 @@ impl AsRef<str> for Slice {
     fn as_ref(&self) -> &str {
         self.whole.get().map_or("", |whole| whole.borrow_dependent()[self.at as usize])
     }
+}
+
+impl Stored for Slice {
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.whole).addr()
+    }
+
+    fn bytes(&self) -> usize {
+        bytes_of(&self.whole)
+    }
+}
+
+impl Stored for Run {
+    fn address(&self) -> usize {
+        Arc::as_ptr(&self.whole).addr()
+    }
+
+    fn bytes(&self) -> usize {
+        bytes_of(&self.whole)
+    }
+}
+
+fn bytes_of(whole: &OnceLock<Whole>) -> usize {
+    let found = |whole: &Whole| {
+        let bytes = whole.borrow_owner().as_ref().as_ref().len();
+        bytes + places(whole.borrow_dependent())
+    };
+    size_of::<OnceLock<Whole>>() + whole.get().map_or(0, found)
 }
 
 /// Texts that were found one right after the other.

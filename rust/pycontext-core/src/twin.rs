@@ -80,6 +80,17 @@ impl Twins {
             .collect();
     }
 
+    /// Bytes of what is noted.
+    pub fn memory_bytes(&self) -> usize {
+        // The nodes of the map are half to quite full, and nobody says how many there are.
+        self.texts.allocation_size() + self.repeats.len() * 2 * size_of::<(u32, u32)>()
+    }
+
+    /// Gives back the room that is kept for texts to come.
+    pub fn shrink_to_fit(&mut self) {
+        self.texts.shrink_to_fit(|(hash, _)| *hash);
+    }
+
     /// Rows that repeat a text, each with the row that stands for the text.
     pub fn repeats(&self) -> impl ExactSizeIterator<Item = (u32, u32)> {
         self.repeats.iter().map(|(row, first)| (*row, *first))

@@ -15,6 +15,7 @@ use std::ops::Range;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
 use crate::columns::Columns;
+use crate::columns::memory::places;
 use crate::kind::Kind;
 use crate::policy::References;
 
@@ -145,6 +146,24 @@ impl Units {
     /// Makes room for so many rows more.
     pub fn reserve(&mut self, rows: usize) {
         self.head.reserve(rows);
+    }
+
+    /// Bytes of what is noted.
+    pub fn memory_bytes(&self) -> usize {
+        places(&self.head)
+            + places(&self.members)
+            + places(&self.groups)
+            + places(&self.orphans)
+            + places(&self.open_calls)
+            + self.missing.allocation_size()
+    }
+
+    /// Gives back the room that is kept for rows to come.
+    pub fn shrink_to_fit(&mut self) {
+        self.head.shrink_to_fit();
+        self.members.shrink_to_fit();
+        self.groups.shrink_to_fit();
+        self.missing.shrink_to_fit();
     }
 
     /// Says that rows changed in another way.

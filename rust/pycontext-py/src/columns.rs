@@ -1,19 +1,16 @@
 //! The columns behind a `BlockSet`.
 
-use std::collections::HashMap;
 use std::slice;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pycontext_core::cost::Render;
 use pycontext_core::count::{Counter, Encoding};
-use pycontext_core::dedup::redundant;
 use pycontext_core::error::Fault;
 use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
 use pycontext_core::row::Row;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyList, PyTuple};
 
@@ -23,7 +20,6 @@ use crate::count;
 use crate::error::{fenced, raise, refuse};
 use crate::field::{self, backed};
 use crate::rows::Rows;
-use crate::selection::Selection;
 use crate::state::State;
 use crate::table::{Table, copied, fields, is_same};
 use crate::text::Text;
@@ -275,7 +271,9 @@ impl Columns {
     /// Append copies of all blocks of another set that counts alike, all or none.
     fn join(&self, py: Python<'_>, other: &Self) -> PyResult<()> {
         let table = other.table(py);
-        self.add(py, (0..table.len()).map(|row| copied(&table, row)))
+        // Copied before other threads run: a str of Python's is copied by whoever has the interpreter.
+        let rows: Vec<_> = (0..table.len()).map(|row| copied(&table, row)).collect();
+        self.add(py, rows.into_iter())
     }
 
     /// Have the blocks that another set has, in the place of all.
@@ -333,14 +331,6 @@ impl Columns {
         Ok(table.heads())
     }
 
-    /// Rows that say what a better one says, with their ids and the ids of those.
-    fn duplicates(&self, py: Python<'_>) -> Vec<(usize, Text, Text)> {
-        let table = self.table(py);
-        let pairs = py.detach(|| redundant(&table));
-        let ids = table.ids();
-        pairs.into_iter().map(|(row, copy)| (row, ids[row].clone(), ids[copy].clone())).collect()
-    }
-
     /// The fields of a block in the order of `ContextBlock`, the type by its number.
     fn get<'py>(&self, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {
         let table = self.table(py);
@@ -368,13 +358,6 @@ impl Columns {
         Ok(true)
     }
 
-    /// Rows of what a selection dropped and is there still, and the copies that take the place of duplicates.
-    ///
-    /// A block is there still when one of its id, type and timestamp is; a duplicate falls only while its copy is there.
-    fn fallen(&self, py: Python<'_>, selection: &Selection) -> (Vec<usize>, HashMap<String, Text>) {
-        selection.fallen(&self.table(py))
-    }
-
     /// Drop rows.
     fn remove(&self, py: Python<'_>, rows: Vec<usize>) -> PyResult<()> {
         let mut state = self.open(py)?;
@@ -388,10 +371,11 @@ impl Columns {
         Ok(())
     }
 
-    /// Let references name other blocks: ids to the ids that take their place.
-    fn rename_references(&self, py: Python<'_>, names: HashMap<PyBackedStr, Text>) -> PyResult<()> {
-        self.open(py)?.change().rename_references(|id| names.get(id).cloned());
-        Ok(())
+    /// Give back the room that is kept for blocks to come; nothing where a selection shares the blocks.
+    fn shrink(&self, py: Python<'_>) {
+        let mut state = self.lock(py);
+        let state = &mut *state;
+        py.detach(|| state.shrink());
     }
 
     /// The row of that id, or None, also for what cannot be an id.

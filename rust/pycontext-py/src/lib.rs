@@ -11,13 +11,14 @@ mod cost;
 mod count;
 mod error;
 mod escape;
+mod fallen;
 mod field;
 mod gather;
 mod hash;
 mod json;
+mod memory;
 mod policy;
 mod prune;
-
 mod rows;
 mod selection;
 mod state;
@@ -45,11 +46,15 @@ mod _core {
     #[pymodule_export]
     use super::escape::{escape, header, unescape};
     #[pymodule_export]
+    use super::fallen::{Fallen, cut, cut_duplicates, sizes};
+    #[pymodule_export]
     use super::gather::{gather, ids};
     #[pymodule_export]
     use super::hash::{block_hashes, content_hash, exact_hashes};
     #[pymodule_export]
     use super::json::json_size;
+    #[pymodule_export]
+    use super::memory::memory_bytes;
     #[pymodule_export]
     use super::policy::Policy;
     #[pymodule_export]

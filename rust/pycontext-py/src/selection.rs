@@ -51,9 +51,9 @@ impl Selection {
         Receipt::new(&self.chosen, &self.table, costs)
     }
 
-    /// Rows of `table`, which is that of a later moment, that hold what fell; ids of duplicates among them, with the
-    /// ids of their copies.
-    pub fn fallen(&self, table: &Table) -> (Vec<usize>, HashMap<String, Text>) {
+    /// Rows of `table`, which is that of a later moment, that hold what fell, ascending; own rows of duplicates that
+    /// fell, with those of their copies. Needs no interpreter.
+    pub fn fallen(&self, table: &Table) -> (Vec<usize>, Vec<(usize, usize)>) {
         let (then, now) = (&self.table, &table);
         let still = |row: usize| {
             let found = now.find(&then.ids()[row])?;
@@ -61,24 +61,32 @@ impl Selection {
                 && now.kinds()[found] == then.kinds()[row];
             is_same.then_some(found)
         };
-        let (mut rows, mut copies) = (Vec::new(), HashMap::new());
+        let (mut rows, mut copies) = (Vec::new(), Vec::new());
         for (row, reason) in self.chosen.reasons.iter().enumerate().filter(|(_, r)| !r.is_kept()) {
             let found = still(row);
             if let Reason::Duplicate(copy) = *reason
                 && self.chosen.reasons[copy as usize].is_kept()
             {
-                let ids = then.ids();
                 if still(copy as usize).is_none() {
                     continue;
                 }
                 // Also where somebody else has removed it.
-                if found.is_some() || now.find(&ids[row]).is_none() {
-                    copies.insert(ids[row].to_string(), ids[copy as usize].clone());
+                if found.is_some() || now.find(&then.ids()[row]).is_none() {
+                    copies.push((row, copy as usize));
                 }
             }
             rows.extend(found);
         }
+        // Somebody may have turned the order around meanwhile.
+        rows.sort_unstable();
         (rows, copies)
+    }
+
+    /// Rows of duplicates and of their copies, by their ids.
+    pub fn named(&self, copies: impl IntoIterator<Item = (usize, usize)>) -> HashMap<String, Text> {
+        let ids = self.table.ids();
+        let named = |(row, copy): (usize, usize)| (ids[row].to_string(), ids[copy].clone());
+        copies.into_iter().map(named).collect()
     }
 
     fn kept(&self) -> impl Iterator<Item = usize> {
@@ -157,9 +165,7 @@ impl Selection {
 
     /// Ids of duplicates that fell while the copy stays, and the id of that copy.
     fn copies(&self) -> HashMap<String, Text> {
-        let ids = self.table.ids();
-        let named = |(row, copy): (usize, usize)| (ids[row].to_string(), ids[copy].clone());
-        self.chosen.copies().map(named).collect()
+        self.named(self.chosen.copies())
     }
 
     /// One sentence about the block of that id.

@@ -53,6 +53,26 @@ impl State {
         self.change().retain(keep);
     }
 
+    /// Has the rows whose flag is true, made beside the others, in the place of all.
+    pub fn replace(&mut self, kept: Table, keep: &[bool]) {
+        let indexed = self.index.len();
+        self.index.retain(&keep[..indexed]);
+        self.table = Arc::new(kept);
+    }
+
+    /// Bytes of the index.
+    pub fn index_bytes(&self) -> usize {
+        self.index.memory_bytes()
+    }
+
+    /// Gives back the room that is kept for blocks to come, where nobody else looks at the table.
+    pub fn shrink(&mut self) {
+        self.index.shrink_to_fit();
+        if let Some(table) = Arc::get_mut(&mut self.table) {
+            table.shrink_to_fit();
+        }
+    }
+
     /// How well each row matches a query.
     pub fn matches(&mut self, query: &str) -> Vec<f64> {
         let columns = &self.table;
