@@ -1,6 +1,6 @@
 //! Blocks as columns.
 
-pub(crate) mod memory;
+mod memory;
 mod part;
 
 use std::hash::BuildHasher;

@@ -7,7 +7,7 @@
 use hashbrown::{HashMap, HashSet};
 use unicode_segmentation::UnicodeSegmentation;
 
-use crate::columns::memory::places;
+use crate::stored::places;
 
 /// How soon more of the same word stops to matter.
 const K1: f64 = 1.5;

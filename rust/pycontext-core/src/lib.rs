@@ -24,6 +24,7 @@ pub mod row;
 pub mod score;
 pub mod selection;
 pub mod slice;
+pub mod stored;
 pub mod texts;
 mod twin;
 mod unit;

@@ -6,8 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use self_cell::self_cell;
 
-use crate::columns::memory::places;
-use crate::texts::Stored;
+use crate::stored::{Stored, places};
 
 /// Bytes with texts in them, whoever holds them.
 pub trait Source: AsRef<[u8]> + Debug + Send + Sync {}

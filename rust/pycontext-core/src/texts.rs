@@ -11,26 +11,6 @@ pub enum Texts<T> {
     Found(Run),
 }
 
-/// A text that is kept somewhere, maybe with others.
-pub trait Stored {
-    /// Where: texts that are kept together are at the same address.
-    fn address(&self) -> usize;
-
-    /// Bytes of memory there.
-    fn bytes(&self) -> usize;
-}
-
-impl Stored for String {
-    fn address(&self) -> usize {
-        // Empty ones are all at the same one, and take nothing.
-        self.as_ptr().addr()
-    }
-
-    fn bytes(&self) -> usize {
-        self.capacity()
-    }
-}
-
 impl<T> Default for Texts<T> {
     fn default() -> Self {
         Self::Made(Box::default())

@@ -15,9 +15,9 @@ use std::ops::Range;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
 use crate::columns::Columns;
-use crate::columns::memory::places;
 use crate::kind::Kind;
 use crate::policy::References;
+use crate::stored::places;
 
 /// What is wrong with a unit that must not be sent as it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,8 @@
 //! What a set takes in memory.
 
+use pycontext_core::stored::Stored;
 use pyo3::intern;
 use pyo3::prelude::*;
-
-use pycontext_core::texts::Stored;
 
 use crate::columns::Columns;
 use crate::text::Text;

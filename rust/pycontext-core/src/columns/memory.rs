@@ -6,15 +6,11 @@ use super::{Columns, Costs};
 use crate::cost::Cost;
 use crate::provider::{Call, Provider};
 use crate::row::{Extra, Rare};
-use crate::texts::{Stored, Texts};
+use crate::stored::{Stored, places};
+use crate::texts::Texts;
 
 /// Rows between two pauses.
 const STRIDE: usize = 2048;
-
-/// Bytes of the places in a vector, those for items to come included.
-pub(crate) fn places<V>(items: &Vec<V>) -> usize {
-    items.capacity() * size_of::<V>()
-}
 
 impl<T: AsRef<str> + Stored> Columns<T> {
     /// Bytes of all that the columns hold, room for more included; what several texts share is counted once.
