@@ -150,7 +150,7 @@ class MetricsCollector:
         return encode(self.registry), content_type
 
     def start(self) -> None:
-        """Serve the metrics at the endpoint, in a thread, until `stop`.
+        """Serve the metrics at the endpoint, in a thread, until `stop`; may block for a look-up of the host's name.
 
         Raises:
             ContextError: there is no endpoint.
@@ -167,7 +167,7 @@ class MetricsCollector:
                 raise OSError(error.errno, f"prometheus_endpoint {self._endpoint}: {error.strerror}") from error
 
     def stop(self) -> None:
-        """Serve no longer and free the port; what was counted stays."""
+        """Serve no longer and free the port; what was counted stays. Blocks for up to half a second."""
         with self._lock:
             if self._served is None:
                 return
