@@ -129,10 +129,13 @@ def test_to_clean_up_a_session_that_is_held_lets_no_second_one_in():
     asyncio.run(main())
 
 
-def test_nothing_is_left_of_sessions_that_nobody_holds():
-    class Name(str):  # a str that can be watched
-        __slots__ = ("__weakref__",)
+class Name(str):
+    """A str that can be watched."""
 
+    __slots__ = ("__weakref__",)
+
+
+def test_nothing_is_left_of_sessions_that_nobody_holds():
     async def main():
         manager = ContextConcurrencyManager(max_concurrent_sessions=7)
         names = [Name(f"s{n}") for n in range(2000)]
@@ -174,19 +177,20 @@ def test_who_gives_up_is_forgotten_while_all_places_are_taken():
                 pass
 
         async with manager.session_context("full"):
-            tasks = [asyncio.create_task(wait(f"s{n}")) for n in range(50)]
-            alive = [weakref.ref(task) for task in tasks]
+            names = [Name(f"s{n}") for n in range(50)]
+            tasks = [asyncio.create_task(wait(name)) for name in names]
+            alive = [weakref.ref(one) for one in (*names, *tasks)]
             await settle()
             assert manager.waiting == 50
             for task in tasks:
                 task.cancel()
             tasks.clear()
+            names.clear()
             del task
             await settle()
             gc.collect()
             assert manager.waiting == 0
-            assert all(task() is None for task in alive)
-            # Sessions whose only one gave up are not looked at again.
+            assert sum(one() is not None for one in alive) == 0
             assert all(manager.cleanup_session(f"s{n}") for n in range(50))
 
     asyncio.run(main())
