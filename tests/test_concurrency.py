@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pycontext.errors import BusyError, ContextError, DeadlockError, ValidationError
-from pycontext.service.concurrency import ContextConcurrencyManager
+from pycontext.concurrency.manager import ContextConcurrencyManager
 
 
 async def settle():

@@ -1,5 +1,7 @@
 """The context layer for multi-agent LLM systems: what goes into a prompt, within a budget that holds."""
 
+from typing import TYPE_CHECKING
+
 from pycontext._core import __version__
 from pycontext.block import ContextBlock, ContextType
 from pycontext.blockset import BlockSet, prune
@@ -8,6 +10,7 @@ from pycontext.counter import TokenCounter, count_tokens, count_tokens_batch, ge
 from pycontext.errors import (
     AnswerError,
     BudgetExceededError,
+    BusyError,
     ConflictError,
     ContextError,
     CorruptPayloadError,
@@ -37,6 +40,7 @@ from pycontext.errors import (
 )
 from pycontext.formatter import Formatter
 from pycontext.handoff import Handoff, HandoffReceipt, Withheld, handoff, transfer
+from pycontext.late import late as __getattr__
 from pycontext.limits import Limits
 from pycontext.manager import ContextManager
 from pycontext.metrics import ContextMetrics
@@ -56,21 +60,35 @@ from pycontext.store import (
 )
 from pycontext.version import Conflict, Delta, Diff, Merge, apply, delta, diff, merge
 
+if TYPE_CHECKING:
+    from pycontext.agents.client import LLMClient
+    from pycontext.benchmark import BenchmarkResult, ContextBenchmark
+    from pycontext.optimize.memory import ContextMemoryOptimizer
+    from pycontext.optimize.realtime import RealTimeContextOptimizer
+    from pycontext.optimize.window import ContextWindowOptimizer
+    from pycontext.concurrency.manager import ContextConcurrencyManager
+
 __all__ = [
     "AnswerError",
     "AsyncContextStore",
+    "BenchmarkResult",
     "BlockSet",
     "Budget",
     "BudgetExceededError",
+    "BusyError",
     "Conflict",
     "ConflictError",
+    "ContextBenchmark",
     "ContextBlock",
+    "ContextConcurrencyManager",
     "ContextError",
     "ContextManager",
+    "ContextMemoryOptimizer",
     "ContextMetrics",
     "ContextPackage",
     "ContextStore",
     "ContextType",
+    "ContextWindowOptimizer",
     "CorruptPayloadError",
     "DeadlockError",
     "Delta",
@@ -82,6 +100,7 @@ __all__ = [
     "Handoff",
     "HandoffReceipt",
     "HopLimitError",
+    "LLMClient",
     "LLMError",
     "LLMRefusedError",
     "LLMTimeoutError",
@@ -93,6 +112,7 @@ __all__ = [
     "PluginError",
     "Policy",
     "PrivilegeError",
+    "RealTimeContextOptimizer",
     "Reason",
     "Refresh",
     "Scorer",

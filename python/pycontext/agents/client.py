@@ -79,7 +79,7 @@ class LLMClient(Protocol):
 
         Args:
             prompt: chat messages in OpenAI's form, or text.
-            options: the provider's own, such as `tools`, `temperature` or `max_tokens`.
+            options: the provider's own, such as `tools` or `max_tokens`.
 
         Raises:
             LLMError: there is no answer.

@@ -27,7 +27,7 @@ from pycontext.errors import (
 from pycontext.handoff import handoff, transfer
 from pycontext.manager import ContextManager
 from pycontext.package import ContextPackage
-from pycontext.service.concurrency import ContextConcurrencyManager
+from pycontext.concurrency.manager import ContextConcurrencyManager
 from pycontext.store.base import ContextStore
 from pycontext.store.distributed import DistributedContextStore
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Final, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 from pycontext.manager import ContextManager
 
@@ -17,6 +22,10 @@ T = TypeVar("T")
 # Characters that are counted in about a millisecond.
 _LONG_TEXT: Final = 20_000
 _MANY_BLOCKS: Final = 10_000
+# More than there are cores only take the interpreter from the event loop. One pool a loop: a child process that begins
+# a loop of its own has none of its parent's threads.
+_THREADS: Final = min(max(os.cpu_count() or 1, 2), 8)
+_POOLS: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, ThreadPoolExecutor]] = WeakKeyDictionary()
 
 
 async def on_session(
@@ -30,7 +39,11 @@ async def on_session(
     """
     if not _takes_long(manager, session_id, args):
         return work(*args, **kwargs)
-    task = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    loop = asyncio.get_running_loop()
+    if loop not in _POOLS:
+        _POOLS[loop] = ThreadPoolExecutor(_THREADS, thread_name_prefix="pycontext-session")
+    context = contextvars.copy_context()
+    task = loop.run_in_executor(_POOLS[loop], partial(context.run, work, *args, **kwargs))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

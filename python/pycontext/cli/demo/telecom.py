@@ -244,7 +244,9 @@ def _comparison(managed: _Run, everything: _Run, args: argparse.Namespace, is_na
     cost = [sums["tokens"] * args.price / 1e6 for sums in (ours, theirs)]
     table.add_row("cost of these", f"${cost[0]:.4f}", f"${cost[1]:.4f}", f"{saved:.1%}")
     for name in ("p50", "p95"):
-        table.add_row(f"the layer's time a turn, all at once, {name}", f"{ours[name]:.2f} ms", f"{theirs[name]:.2f} ms", "")
+        table.add_row(
+            f"the layer's time a turn, all at once, {name}", f"{ours[name]:.2f} ms", f"{theirs[name]:.2f} ms", ""
+        )
     kept = f"the managed ones in {NAMESPACE} of the store that was named" if is_named else "in files of SQLite"
     table.caption = (
         f"at ${args.price:.2f} a million prompt tokens (--price), without a provider's cache\n"

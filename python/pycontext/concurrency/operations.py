@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
-from pycontext.service.holder import Holder
-from pycontext.service.line import Line
+from pycontext.concurrency.holder import Holder
+from pycontext.concurrency.line import Line
 
 __all__ = ["Operations"]
 

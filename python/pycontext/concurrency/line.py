@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from pycontext.errors import DeadlockError
-from pycontext.service.holder import Holder, can_go_on
+from pycontext.concurrency.holder import Holder, can_go_on
 
 __all__ = ["Line"]
 

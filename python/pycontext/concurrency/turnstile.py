@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pycontext.errors import shown
-from pycontext.service.holder import Holder
-from pycontext.service.line import Line
+from pycontext.concurrency.holder import Holder
+from pycontext.concurrency.line import Line
 
 __all__ = ["Turnstile"]
 

@@ -10,9 +10,9 @@ from typing import Any, Final
 from pycontext.budget import check_tokens
 from pycontext.errors import BusyError, ContextError, ValidationError, shown
 from pycontext.package import check_session_id
-from pycontext.service.holder import Holder
-from pycontext.service.operations import Operations
-from pycontext.service.turnstile import Turnstile
+from pycontext.concurrency.holder import Holder
+from pycontext.concurrency.operations import Operations
+from pycontext.concurrency.turnstile import Turnstile
 
 __all__ = ["ContextConcurrencyManager"]
 
