@@ -136,6 +136,8 @@ class ContextBenchmark:
         check_tokens("content_size", content_size, least=1)
         manager = self.context_manager
         times, counts = [], []
+        # A counter may read its vocabulary when it is first used.
+        count_with(manager.counter, [self._text(1)])
         with self._session() as session_id:
             for _ in range(iterations):
                 text = self._text(content_size)
@@ -224,15 +226,16 @@ class ContextBenchmark:
             raise ImportError("plot_results needs matplotlib: pip install 'pycontext-layer[plots]'") from error
 
         figure = Figure(figsize=(10, 3.4), layout="constrained")
-        names, results = list(self.results), list(self.results.values())
+        names = [name.replace("_", "\n") for name in self.results]
+        results = self.results.values()
         panels = (
             ("mean time", "ms", [result.mean_time * 1e3 for result in results]),
             ("95th percentile of the time", "ms", [result.p95_time * 1e3 for result in results]),
-            ("throughput", "tokens a second", [result.tokens_per_second for result in results]),
+            ("throughput", "million tokens a second", [result.tokens_per_second / 1e6 for result in results]),
         )
         for axes, (title, unit, heights) in zip(figure.subplots(1, len(panels)), panels, strict=True):
             bars = axes.bar(names, heights, color="C0")
-            axes.bar_label(bars, [f"{height:,.3g}" if height < 1e3 else f"{height:,.0f}" for height in heights])
+            axes.bar_label(bars, [f"{height:.3g}" if height < 100 else f"{height:,.0f}" for height in heights])
             axes.set(title=title, ylabel=unit)
             axes.margins(y=0.12)
         if save_path is not None:
