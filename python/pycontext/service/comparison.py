@@ -136,6 +136,11 @@ class Comparison:
         return len(self._pairs)
 
     @property
+    def sessions(self) -> int:
+        """Sessions that are remembered: two a pair, and a few that wait."""
+        return len(self._sessions)
+
+    @property
     def next_look(self) -> int | None:
         """How many pairs there are at the next look; None after the last."""
         return self._looks[0] if self._looks else None
