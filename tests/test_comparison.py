@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pycontext import ValidationError
 from pycontext.service.arm import Arm, Split
-from pycontext.service.comparison import Comparison, Verdict, half_width, looks_until, reach
+from pycontext.service.comparison import Comparison, Verdict, half_width, reach
 
 MANAGED, BASELINE = Arm.MANAGED, Arm.BASELINE
 
@@ -25,12 +25,16 @@ DRAWS = {
 }
 
 
+# As many pairs as there are at looks, where every session has one turn.
+LOOKS = [20, 30, 45, 68, 102, 153, 230, 345, 518, 777]
+
+
 def called(differences, width_of):
     """The share of the runs in which 0 is outside of the interval at any look."""
     found = np.zeros(len(differences), bool)
-    for pairs in looks_until(PAIRS, 20):
+    for look, pairs in enumerate(LOOKS, start=1):
         part = differences[:, :pairs]
-        found |= np.abs(part.mean(axis=1)) > width_of(part)
+        found |= np.abs(part.mean(axis=1)) > width_of(part, look)
     return found.mean()
 
 
@@ -38,20 +42,24 @@ def called(differences, width_of):
 def test_without_a_difference_none_is_called_more_often_than_promised_however_often_one_looks(draw):
     rng = np.random.default_rng(6)
     differences = DRAWS[draw](rng, (RUNS, PAIRS)) - DRAWS[draw](rng, (RUNS, PAIRS))
-    bound = reach(0.05 / len(looks_until(PAIRS, 20)))
-    assert called(differences, lambda part: half_width(part, bound)) <= 0.05
+    assert called(differences, lambda part, look: half_width(part, reach(0.05, look))) <= 0.05
 
 
 def test_the_same_looks_with_an_interval_for_one_look_would_call_noise_a_difference():
     rng = np.random.default_rng(6)
     differences = rng.normal(size=(RUNS, PAIRS))
-    naive = called(differences, lambda part: 1.96 * part.std(axis=1) / math.sqrt(part.shape[1]))
+    naive = called(differences, lambda part, _: 1.96 * part.std(axis=1) / math.sqrt(part.shape[1]))
     assert naive > 0.15
+
+
+def test_the_risk_of_all_looks_adds_up_to_no_more_than_was_asked_for():
+    spent = [2 * math.exp(-(reach(0.05, look) ** 2) / 2) for look in range(1, 1_000)]
+    assert 0.0499 < sum(spent) <= 0.05
 
 
 def test_a_difference_is_found_at_the_size_that_the_bound_says():
     rng = np.random.default_rng(7)
-    bound = reach(0.05 / 40)
+    bound = reach(0.05, 5)
     noise = rng.normal(size=(RUNS, 200))
     # Shown from about bound / sqrt(200 - bound ** 2) standard deviations on.
     for shift, least, most in ((0.15, 0.0, 0.1), (0.5, 0.99, 1.0)):
@@ -65,7 +73,7 @@ def test_a_difference_is_found_at_the_size_that_the_bound_says():
     st.floats(0.001, 0.4),
 )
 def test_0_is_in_the_interval_where_the_sum_is_within_the_bound(values, risk):
-    differences, bound = np.array(values), reach(risk)
+    differences, bound = np.array(values), reach(risk, 1)
     width = half_width(differences, bound)
     total, root = abs(differences.sum()), bound * math.sqrt((differences**2).sum())
     if total < root * (1 - 1e-9):
@@ -79,12 +87,6 @@ def test_of_too_few_differences_nothing_is_said():
     assert half_width(np.ones(17), 4.0) == 0
     # Heads 17 times of 17 are less likely than the bound says.
     assert 2 * math.exp(-(4.0**2) / 2) >= 2 * 0.5**17
-
-
-def test_looks_come_when_the_pairs_have_grown_by_half():
-    assert looks_until(100, 20) == [20, 30, 45, 68]
-    assert looks_until(20, 20) == [20]
-    assert looks_until(10, 2) == [2, 3, 5, 8]
 
 
 def pairs_of(comparison, number, managed, baseline, start=0):
@@ -104,14 +106,15 @@ def test_too_few_sessions_are_said_to_be_too_few_and_one_more_pair_is_a_look():
     (errors,) = comparison.differences
     assert errors.verdict is Verdict.HIGHER
     assert (errors.managed, errors.baseline, errors.low, errors.high) == (1.0, 0.0, 1.0, 1.0)
-    assert (comparison.looked_at, comparison.pairs, comparison.next_look) == (30, 30, 45)
+    assert (comparison.looks, comparison.looked_at, comparison.pairs) == (1, 30, 30)
+    assert (comparison.turns, comparison.next_look) == (60, 90)
 
 
 def test_a_look_of_fewer_pairs_than_the_bound_needs_says_so():
     comparison = Comparison(["errors"], first_look=2)
     pairs_of(comparison, 3, lambda _: [1.0], lambda _: [0.0])
     (errors,) = comparison.differences
-    assert comparison.looked_at == 3
+    assert (comparison.looks, comparison.looked_at) == (2, 3)
     assert (errors.verdict, errors.low, errors.high) == (Verdict.TOO_FEW, None, None)
     assert (errors.managed, errors.baseline) == (1.0, 0.0)
 
@@ -125,6 +128,21 @@ def test_between_two_looks_nothing_that_is_said_changes():
     assert comparison.differences is before
     pairs_of(comparison, 1, lambda _: [100.0], lambda _: [0.0], start=29)
     assert comparison.differences is not before
+
+
+def test_sessions_that_go_on_are_looked_at_again_although_none_begins():
+    comparison = Comparison(["tokens"], first_look=20)
+    pairs_of(comparison, 20, lambda i: [float(i % 3)], lambda i: [float((i + 1) % 3)])
+    assert comparison.differences[0].verdict is Verdict.NOT_SHOWN
+    for turn in range(20):
+        for i in range(20):
+            comparison.record(f"m{i}", MANAGED, [1.0], is_new=False)
+            comparison.record(f"b{i}", BASELINE, [5.0 + turn], is_new=False)
+    assert comparison.differences[0].verdict is Verdict.LOWER
+    assert (comparison.pairs, comparison.turns) == (20, 840)
+    # At 40, 60, 90, 135, ... turns: looks become rarer.
+    assert comparison.looks == 8
+    assert 840 < comparison.next_look <= 840 * 1.5
 
 
 def test_a_difference_counts_sessions_and_not_their_turns():
@@ -188,11 +206,11 @@ def test_memory_is_bounded():
     pairs_of(comparison, 1_000, lambda _: [1.0], lambda _: [1.0], start=1_000)
     assert comparison.pairs == 50
     assert comparison.sessions == 100
-    assert comparison.next_look is None
+    assert comparison.turns == 100
 
 
 def pilot_of(rng, split, comparison, sessions, effect):
-    """Sessions that begin and go on beside each other, whose turns are alike and grow; returns the verdicts of looks."""
+    """Sessions that go on beside each other, whose turns are alike and grow; returns the verdicts of all looks."""
     alive, said = [], []
     for i in range(sessions):
         alive.append([f"s{i}", rng.lognormal(0, 1), 0, rng.random() < 0.05])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 
 import pytest
@@ -31,10 +32,11 @@ class Model:
     """Answers at once, and remembers what it was asked."""
 
     def __init__(self, fail=lambda _: None, wait=None):
-        self.prompts, self.fail, self.wait = [], fail, wait
+        self.prompts, self.fail, self.wait, self.was_asked = [], fail, wait, asyncio.Event()
 
-    async def generate(self, prompt, **options):
+    async def generate(self, prompt):
         session = current_turn().session_id
+        self.was_asked.set()
         self.prompts.append((session, [message["content"] for message in prompt]))
         if self.wait is not None:
             await self.wait.wait()
@@ -66,6 +68,12 @@ def ids_of(arm, number, ratio=0.5, experiment="pilot"):
     split = Split(experiment, ratio)
     found = [f"s{i}" for i in range(number * 30) if split.arm_of(f"s{i}") is arm]
     return found[:number]
+
+
+def shown(report):
+    console = Console(width=160, file=io.StringIO())
+    console.print(report)
+    return console.file.getvalue()
 
 
 def run(model, work, *, ratio=0.5, store="memory://", monitor=None, **options):
@@ -198,6 +206,7 @@ def test_a_model_that_fails_does_not_keep_a_pilot_in_shadow():
 def test_go_live_needs_no_turn_and_a_session_that_was_sent_whole_is_then_cut():
     model = Model()
     (managed,) = ids_of(MANAGED, 1)
+    monitor = Monitor()
 
     async def work(pilot):
         await talk(pilot, managed, 10)
@@ -205,10 +214,12 @@ def test_go_live_needs_no_turn_and_a_session_that_was_sent_whole_is_then_cut():
         pilot.go_live()
         await talk(pilot, managed, 1, start=10)
 
-    _, report = run(model, work, shadow_turns=None)
+    _, report = run(model, work, shadow_turns=None, monitor=monitor)
     before, after = model.asked(managed)[-2:]
     assert len(before) == 20
-    assert len(after) < 10
+    assert len(after) < 20
+    tokens = [turn.prompt_tokens for turn, _ in monitor.records]
+    assert tokens[-2] > 400 >= tokens[-1]
     assert report.arms[MANAGED].turns == 1
     # It did not begin live: it is not compared.
     assert (report.arms[MANAGED].sessions, report.pairs) == (0, 0)
@@ -351,6 +362,10 @@ def test_neither_a_model_that_is_away_nor_failures_between_successes_trip_the_gu
     assert (report.state, report.arms[MANAGED].errors) == ("live", 8)
 
 
+async def nothing(_):
+    return None
+
+
 async def all_of(pilot, sessions):
     for session in sessions:
         await talk(pilot, session, 1)
@@ -358,21 +373,21 @@ async def all_of(pilot, sessions):
 
 def test_fewer_tokens_are_found_and_what_is_alike_is_not_called_different():
     async def work(pilot):
-        await asyncio.gather(*(talk(pilot, f"s{i}", 12) for i in range(120)))
+        for start in range(0, 60, 6):
+            await asyncio.gather(*(talk(pilot, f"s{i}", 12) for i in range(start, start + 6)))
 
-    model = Model()
-    _, report = run(model, work, first_look=40)
+    _, report = run(Model(), work)
     by_name = {one.metric: one for one in report.differences}
-    assert by_name["prompt_tokens"].verdict in (Verdict.LOWER, Verdict.NOT_SHOWN)
-    assert by_name["errors"].verdict is Verdict.NOT_SHOWN
-    assert (by_name["errors"].low, by_name["errors"].high) == (0, 0)
+    tokens, errors = by_name["prompt_tokens"], by_name["errors"]
+    assert tokens.verdict is Verdict.LOWER
+    assert tokens.low <= tokens.managed - tokens.baseline <= tokens.high < 0
+    assert (errors.verdict, errors.low, errors.high) == (Verdict.NOT_SHOWN, 0, 0)
 
 
 def test_a_cancelled_turn_is_neither_done_nor_failed():
     async def work(pilot):
         task = asyncio.create_task(pilot.handle("s", "hello"))
-        while not model.prompts:
-            await asyncio.sleep(0)
+        await model.was_asked.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -415,8 +430,7 @@ def test_closing_waits_for_turns_and_takes_no_more(tmp_path):
         pilot = await start_pilot(agent_of(model), url, 0.5, shadow_turns=0)
         first = asyncio.create_task(pilot.handle("s", "one"))
         second = asyncio.create_task(pilot.handle("s", "two"))
-        while not model.prompts:
-            await asyncio.sleep(0.001)
+        await model.was_asked.wait()
         closing = asyncio.create_task(pilot.aclose())
         await asyncio.sleep(0)
         with pytest.raises(ValidationError, match="pilot 'pilot' is closed"):
@@ -445,25 +459,16 @@ def test_the_report_is_json_and_a_table():
     assert [one["metric"] for one in data["differences"]] == ["errors", "prompt_tokens", "seconds", "layer_seconds"]
     assert data["differences"][0]["verdict"] == "no difference shown"
     assert data["shadow"]["turns"] == 2
-    console = Console(width=160, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115  # see below
-    console.print(report)
-    console.file.close()
-    text = console.export_text()
-    for words in ("pilot pilot: live", "no difference shown", "layer seconds", "in shadow: 2 turns", "next look at 30"):
+    text = shown(report)
+    for words in ("pilot pilot: live", "no difference shown", "layer seconds", "in shadow: 2 turns", "next look at "):
         assert words in text
 
 
 def test_an_empty_report_says_that_there_is_nothing():
-    async def nothing(pilot):
-        return None
-
     _, report = run(Model(), nothing)
     assert {one.verdict for one in report.differences} == {Verdict.TOO_FEW}
     assert report.to_dict()["arms"]["managed"]["a_turn"]["seconds"] is None
-    with Console(width=120).capture() as captured:
-        pass
-    assert captured.get() == ""
-    assert report.__rich__() is not None
+    assert shown(report).count("too few sessions") == 4
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan"), True, "0.5"])
@@ -487,9 +492,6 @@ def test_a_traffic_ratio_is_a_number_from_0_to_1(ratio):
     ],
 )
 def test_arguments_outside_their_limits_are_refused(options, message):
-    async def nothing(pilot):
-        return None
-
     with pytest.raises(ValidationError, match=message):
         run(Model(), nothing, **options)
 

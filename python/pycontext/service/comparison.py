@@ -18,9 +18,9 @@ from pycontext.service.arm import Arm
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Comparison", "Difference", "Verdict", "half_width", "looks_until", "reach"]
+__all__ = ["Comparison", "Difference", "Verdict", "half_width", "reach"]
 
-# The pairs grow by this between two looks: a look more costs little width, a look late costs users.
+# What is compared grows by this between two looks: a look more costs little width, a look late costs users.
 _GROWTH: Final = 1.5
 # Sessions that wait for one of the other arm; who waits longest is let go, so that pairs begin close together.
 _WAITING: Final = 16
@@ -66,6 +66,7 @@ class _Sums:
 
     values: list[float]
     turns: int = 0
+    is_paired: bool = False
 
     def add(self, values: Sequence[float]) -> None:
         self.turns += 1
@@ -89,19 +90,24 @@ class Comparison:
     normal distribution over all sessions does not keep what it promises where a tenth of the traffic is managed:
     tokens of sessions are skewed.
 
-    **Looks.** Looking until something shows would find it in noise. So there are looks only when the pairs have grown
-    by half, `risk` is shared out evenly over all looks and metrics that there can be (Bonferroni), and whoever asks in
-    between is told of the last look. Sessions that go on meanwhile do no harm: the bound holds at each look by itself.
+    **Looks.** Looking until something shows would find it in noise. So there is a look only when the turns that are
+    compared have grown by half, whoever asks in between is told of the last one, and `risk` is spent as the looks come:
+    `risk / (k (k + 1))` at the k-th, which for ever adds up to `risk` (K. Lan and D. DeMets, "Discrete sequential
+    boundaries for clinical trials", Biometrika 70, 1983), shared out evenly over the metrics (Bonferroni). Sessions
+    that go on between two looks do no harm: the bound holds at each look by itself.
 
     Args:
         metrics: their names, in the order of `values` in `record`.
         risk: probability that any difference is ever called though the arms do not differ, above 0 and up to 0.5.
-        first_look: pairs at the first look, 2 or more.
+        first_look: pairs that there must be at the first look, 2 or more.
         most_pairs: that are kept; sessions that begin later are not compared.
 
     Attributes:
         differences: one for each metric, as of the last look.
+        looks: how many there were.
         looked_at: pairs at the last look, 0 before the first.
+        turns: of the sessions in pairs.
+        next_look: turns at the next look, None before the first.
 
     Raises:
         ValidationError: an argument is outside its limits.
@@ -112,9 +118,10 @@ class Comparison:
     first_look: int = 20
     most_pairs: int = 10_000
     differences: tuple[Difference, ...] = field(init=False)
+    looks: int = field(init=False, default=0)
     looked_at: int = field(init=False, default=0)
-    _looks: deque[int] = field(init=False, repr=False)
-    _reach: float = field(init=False, repr=False)
+    turns: int = field(init=False, default=0)
+    next_look: int | None = field(init=False, default=None)
     _sessions: dict[str, _Sums] = field(init=False, repr=False, default_factory=dict)
     _waiting: deque[tuple[str, Arm]] = field(init=False, repr=False, default_factory=deque)
     _pairs: list[tuple[_Sums, _Sums]] = field(init=False, repr=False, default_factory=list)
@@ -127,8 +134,6 @@ class Comparison:
         check_tokens("first_look", self.first_look, least=2, most=self.most_pairs)
         self.metrics = tuple(self.metrics)
         self.differences = tuple(Difference(metric) for metric in self.metrics)
-        self._looks = deque(looks_until(self.most_pairs, self.first_look))
-        self._reach = reach(self.risk / (len(self._looks) * len(self.metrics)))
 
     @property
     def pairs(self) -> int:
@@ -139,11 +144,6 @@ class Comparison:
     def sessions(self) -> int:
         """Sessions that are remembered: two a pair, and a few that wait."""
         return len(self._sessions)
-
-    @property
-    def next_look(self) -> int | None:
-        """How many pairs there are at the next look; None after the last."""
-        return self._looks[0] if self._looks else None
 
     def record(self, session_id: str, arm: Arm, values: Sequence[float], *, is_new: bool) -> bool:
         """Take a turn in, and return whether that was time for a look.
@@ -159,9 +159,9 @@ class Comparison:
         sums = self._sessions.get(session_id)
         if sums is not None:
             sums.add(values)
-        if not self._looks or len(self._pairs) < self._looks[0]:
+            self.turns += sums.is_paired
+        if len(self._pairs) < self.first_look or self.turns < (self.next_look or 0):
             return False
-        self._looks.popleft()
         self._look()
         return True
 
@@ -171,6 +171,8 @@ class Comparison:
         if self._waiting and self._waiting[-1][1] is not arm:
             other = self._sessions[self._waiting.pop()[0]]
             self._pairs.append((new, other) if arm is Arm.MANAGED else (other, new))
+            new.is_paired = other.is_paired = True
+            self.turns += other.turns
         else:
             self._waiting.append((session_id, arm))
         if len(self._waiting) > _WAITING:
@@ -184,22 +186,17 @@ class Comparison:
         means = np.array([[[v / sums.turns for v in sums.values] for sums in pair] for pair in self._pairs])
         managed, baseline = means.mean(axis=0)
         apart = (means[:, 0] - means[:, 1]).T
-        columns = (managed, baseline, apart.mean(axis=-1), half_width(apart, self._reach))
+        self.looks += 1
         self.looked_at = len(self._pairs)
+        self.next_look = math.ceil(self.turns * _GROWTH)
+        width = half_width(apart, reach(self.risk / len(self.metrics), self.looks))
+        columns = (managed, baseline, apart.mean(axis=-1), width)
         self.differences = tuple(map(_difference, self.metrics, *(column.tolist() for column in columns)))
 
 
-def looks_until(most_pairs: int, first_look: int) -> list[int]:
-    """Return at how many pairs there is a look: each half as many again as the one before."""
-    looks = [first_look]
-    while (following := math.ceil(looks[-1] * _GROWTH)) <= most_pairs:
-        looks.append(following)
-    return looks
-
-
-def reach(risk: float) -> float:
-    """Return how many roots of summed squares a sum of symmetric numbers exceeds with at most that probability."""
-    return math.sqrt(2 * math.log(2 / risk))
+def reach(risk: float, look: int) -> float:
+    """Return how many roots of summed squares a sum of symmetric numbers may reach at a look, the first one being 1."""
+    return math.sqrt(2 * math.log(2 * look * (look + 1) / risk))
 
 
 def half_width(differences: NDArray[np.float64], reach: float) -> NDArray[np.float64]:

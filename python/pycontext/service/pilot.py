@@ -238,6 +238,7 @@ class Pilot:
             arms={arm: replace(sums) for arm, sums in self._sums.items()},
             shadow=replace(self._shadow),
             pairs=comparison.pairs,
+            turns=comparison.turns,
             looked_at=comparison.looked_at,
             next_look=comparison.next_look,
             differences=comparison.differences,

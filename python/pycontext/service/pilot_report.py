@@ -54,8 +54,9 @@ class PilotReport:
         arms: what happened in each arm while it was live.
         shadow: what happened before.
         pairs: sessions that are compared, each with one of the other arm.
+        turns: of these sessions.
         looked_at: pairs at the last look, from which `differences` are; 0 before the first.
-        next_look: pairs at the next one, None after the last.
+        next_look: turns at the next one, None before the first.
         differences: one for each metric.
     """
 
@@ -67,6 +68,7 @@ class PilotReport:
     arms: Mapping[Arm, ArmSums]
     shadow: ShadowSums
     pairs: int
+    turns: int
     looked_at: int
     next_look: int | None
     differences: tuple[Difference, ...]
@@ -85,6 +87,7 @@ class PilotReport:
             },
             "shadow": asdict(self.shadow),
             "pairs": self.pairs,
+            "turns": self.turns,
             "looked_at": self.looked_at,
             "next_look": self.next_look,
             "differences": [one.to_dict() for one in self.differences],
@@ -117,10 +120,12 @@ class PilotReport:
         return Group(arms, compared, *(Text(line) for line in self._lines()))
 
     def _lines(self) -> list[str]:
-        lines = [
-            f"all intervals hold at every look together, but for a risk of {self.risk:g}; "
-            + ("there is no further look" if self.next_look is None else f"next look at {self.next_look:,} pairs")
-        ]
+        lines = [f"now {self.pairs:,} pairs with {self.turns:,} turns"]
+        if self.next_look is not None:
+            lines[0] += (
+                f", next look at {self.next_look:,} turns; all looks together call a difference "
+                f"where there is none with a risk of {self.risk:g}"
+            )
         shadow = self.shadow
         if shadow.turns:
             lines.append(
