@@ -81,7 +81,8 @@ class ArmSums:
         errors: of these, failed.
         cancelled: turns that were given up by who asked; they are not among `turns`.
         prompt_tokens: of all requests of these turns.
-        session_tokens: what the requests would have been with every block of the session in them.
+        session_tokens: what the requests would have been with every block of the session in them; what fell out of a
+            managed session is in it no more.
         seconds: of these turns.
         layer_seconds: of these, neither the model's nor the tools'.
     """
