@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pycontext.errors import BusyError, ContextError, DeadlockError, ValidationError
 from pycontext.concurrency.manager import ContextConcurrencyManager
+from pycontext.errors import BusyError, ContextError, DeadlockError, ValidationError
 
 
 async def settle():

@@ -22,7 +22,6 @@ from pycontext.agents import (
     ContextAwareIntentAgent,
     ReplayClient,
     TurnReport,
-    current_turn,
 )
 
 BUDGET = 6_000
@@ -89,7 +88,9 @@ def joined(turns: int) -> list[Messages]:
     """Conversations of so many turns, each made of recorded ones that follow one another."""
     lines = (DATA / "conversations/airline.jsonl").read_text(encoding="utf-8").splitlines()
     recorded = [[m for m in json.loads(line)["messages"] if m["role"] != "system"] for line in lines]
-    return [list(_until(turns, (m for talk in recorded[at:] + recorded[:at] for m in talk))) for at in range(len(lines))]
+    return [
+        list(_until(turns, (m for talk in recorded[at:] + recorded[:at] for m in talk))) for at in range(len(lines))
+    ]
 
 
 def _until(turns: int, messages: Iterable[dict[str, Any]]) -> Iterable[dict[str, Any]]:

@@ -40,7 +40,7 @@ from pycontext.errors import (
 )
 from pycontext.formatter import Formatter
 from pycontext.handoff import Handoff, HandoffReceipt, Withheld, handoff, transfer
-from pycontext.late import late as __getattr__
+from pycontext.late import late as __getattr__  # noqa: F401  # Python calls it for names that are not here
 from pycontext.limits import Limits
 from pycontext.manager import ContextManager
 from pycontext.metrics import ContextMetrics
@@ -63,10 +63,10 @@ from pycontext.version import Conflict, Delta, Diff, Merge, apply, delta, diff, 
 if TYPE_CHECKING:
     from pycontext.agents.client import LLMClient
     from pycontext.benchmark import BenchmarkResult, ContextBenchmark
+    from pycontext.concurrency.manager import ContextConcurrencyManager
     from pycontext.optimize.memory import ContextMemoryOptimizer
     from pycontext.optimize.realtime import RealTimeContextOptimizer
     from pycontext.optimize.window import ContextWindowOptimizer
-    from pycontext.concurrency.manager import ContextConcurrencyManager
 
 __all__ = [
     "AnswerError",

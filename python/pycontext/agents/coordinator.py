@@ -15,6 +15,7 @@ from pycontext.agents.route import Receiver, Route, by_intent
 from pycontext.agents.turn import Observer, Outcome, Turn
 from pycontext.block import ContextBlock, ContextType
 from pycontext.budget import check_tokens
+from pycontext.concurrency.manager import ContextConcurrencyManager
 from pycontext.errors import (
     FencedError,
     HopLimitError,
@@ -27,7 +28,6 @@ from pycontext.errors import (
 from pycontext.handoff import handoff, transfer
 from pycontext.manager import ContextManager
 from pycontext.package import ContextPackage
-from pycontext.concurrency.manager import ContextConcurrencyManager
 from pycontext.store.base import ContextStore
 from pycontext.store.distributed import DistributedContextStore
 

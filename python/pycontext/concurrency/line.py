@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from pycontext.errors import DeadlockError
 from pycontext.concurrency.holder import Holder, can_go_on
+from pycontext.errors import DeadlockError
 
 __all__ = ["Line"]
 

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from pycontext.budget import check_tokens
-from pycontext.errors import BusyError, ContextError, ValidationError, shown
-from pycontext.package import check_session_id
 from pycontext.concurrency.holder import Holder
 from pycontext.concurrency.operations import Operations
 from pycontext.concurrency.turnstile import Turnstile
+from pycontext.errors import BusyError, ContextError, ValidationError, shown
+from pycontext.package import check_session_id
 
 __all__ = ["ContextConcurrencyManager"]
 

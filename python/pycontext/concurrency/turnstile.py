@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from pycontext.errors import shown
 from pycontext.concurrency.holder import Holder
 from pycontext.concurrency.line import Line
+from pycontext.errors import shown
 
 __all__ = ["Turnstile"]
 
