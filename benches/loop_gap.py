@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benches.comparison.optimizer import PlainOptimizer
 from benches.synthetic import Conversation
-from pycontext import ContextManager, ContextPackage
+from pycontext import ContextManager
 from pycontext.optimize import RealTimeContextOptimizer
 
 BLOCKS = 200_000
@@ -54,9 +54,8 @@ async def measured(work: Callable[[], Awaitable[object]]) -> tuple[float, float]
 
 def ours(conversation: Conversation, budget: int) -> tuple[float, float]:
     manager = ContextManager(max_tokens=2**31, relevance_threshold=0.0)
-    package = ContextPackage("s", "agent")
-    package.blocks.join(conversation.blockset())
-    manager.import_session(package.to_bytes(), trust="self")
+    manager.create_session("agent", session_id="s")
+    manager.sessions["s"].blocks.join(conversation.blockset())
     optimizer = RealTimeContextOptimizer(manager, budget)
     found = asyncio.run(measured(lambda: optimizer.optimize_session("s")))
     blocks = manager.sessions["s"].blocks
