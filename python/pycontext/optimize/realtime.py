@@ -8,7 +8,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from pycontext.block import ContextType, now_ms
 from pycontext.budget import check_tokens
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["RealTimeContextOptimizer"]
 
 _LOG: Final = logging.getLogger("pycontext.optimize")
+
+Looked = TypeVar("Looked")
 
 _KEPT_METRICS: Final = 1000
 _FLOOR: Final = 0.1
@@ -132,11 +134,7 @@ class RealTimeContextOptimizer:
         Raises:
             BudgetExceededError: the blocks that must stay do not fit; nothing was removed.
         """
-        began = time.perf_counter()
-        try:
-            return await asyncio.to_thread(self._optimize, session_id)
-        finally:
-            self.performance_metrics.append(time.perf_counter() - began)
+        return await self._timed(self._optimize, session_id)
 
     async def aclose(self) -> None:
         """Stop all loops, and wait for their ends."""
@@ -165,7 +163,7 @@ class RealTimeContextOptimizer:
                 self.performance_metrics.append(time.perf_counter() - began)
             else:
                 try:
-                    await self.optimize_session(session_id)
+                    await self._timed(self._only_optimize, session_id)
                     settled, said = state, ""
                 except Exception as error:  # noqa: BLE001  # whatever it is: the next look may go well
                     # These two stay as they are until the session is another.
@@ -175,6 +173,17 @@ class RealTimeContextOptimizer:
                         _LOG.error("session %s is not optimized: %s", session_id, message, exc_info=error)
                     said = message
             await loop.pause()
+
+    async def _timed(self, look: Callable[[str], Looked], session_id: str) -> Looked:
+        began = time.perf_counter()
+        try:
+            return await asyncio.to_thread(look, session_id)
+        finally:
+            self.performance_metrics.append(time.perf_counter() - began)
+
+    def _only_optimize(self, session_id: str) -> None:
+        # What was chosen is let go in the thread: of a large session that takes long.
+        self._optimize(session_id)
 
     def _optimize(self, session_id: str) -> Selection | None:
         package = self.context_manager.sessions.get(session_id)

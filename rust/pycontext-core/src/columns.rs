@@ -460,13 +460,21 @@ impl<T: AsRef<str>> Columns<T> {
         (0..self.units.len()).map(|row| self.units.head(row)).collect()
     }
 
-    /// Lets references name other blocks: `named` has for an id the one that takes its place.
-    pub fn rename_references(&mut self, named: impl Fn(&str) -> Option<T>)
+    /// Rows that reference a block which has another name now.
+    pub fn referring(&self, is_named: impl Fn(&str) -> bool) -> Vec<usize> {
+        let tied = self.tied.iter().map(|row| *row as usize);
+        tied.filter(|row| self.references(*row).any(&is_named)).collect()
+    }
+
+    /// Lets references of rows name other blocks: `named` has for an id the one that takes its place.
+    pub fn rename_references(&mut self, rows: &[usize], named: impl Fn(&str) -> Option<T>)
     where
         T: From<Slice>,
     {
-        for rare in self.rare.iter_mut().flatten() {
-            rare.references.rename(&named);
+        for row in rows {
+            if let Some(rare) = &mut self.rare[*row] {
+                rare.references.rename(&named);
+            }
         }
         self.units.spoil();
     }

@@ -21,7 +21,7 @@ use crate::error::{fenced, raise, refuse};
 use crate::field::{self, backed};
 use crate::rows::Rows;
 use crate::state::State;
-use crate::table::{Table, copied, fields, is_same};
+use crate::table::{Table, copied, fields, is_same, release};
 use crate::text::Text;
 
 /// Blocks from which it pays to let other threads run.
@@ -154,6 +154,13 @@ impl Columns {
             };
             blocks.iter().zip(&known).map(count).collect()
         }))
+    }
+}
+
+impl Drop for Columns {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        release(std::mem::take(&mut state.table));
     }
 }
 

@@ -13,7 +13,7 @@ use crate::columns::Columns;
 use crate::rows::Rows;
 use crate::selection::Selection;
 use crate::state::State;
-use crate::table::{Table, copied, fields};
+use crate::table::{Table, copied, fields, release};
 use crate::text::Text;
 
 /// Rows that fell, as they were; nothing is copied before somebody asks.
@@ -24,6 +24,12 @@ pub struct Fallen {
     table: Arc<Table>,
     /// Ascending.
     rows: Vec<usize>,
+}
+
+impl Drop for Fallen {
+    fn drop(&mut self) {
+        release(std::mem::take(&mut self.table));
+    }
 }
 
 #[pymethods]
@@ -130,7 +136,11 @@ fn remove(
         py.detach(|| state.replace(table.part(&keep, texts), &keep));
     }
     if !copies.is_empty() {
-        state.change().rename_references(|id| copies.get(id).cloned());
+        let table = &state.table;
+        let rows = py.detach(|| table.referring(|id| copies.contains_key(id)));
+        if !rows.is_empty() {
+            state.change().rename_references(&rows, |id| copies.get(id).cloned());
+        }
     }
     (Fallen { table, rows }, copies, held)
 }

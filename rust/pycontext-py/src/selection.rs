@@ -16,7 +16,7 @@ use pyo3::types::{PyDict, PyList, PyTuple};
 use crate::class;
 use crate::error::refuse;
 use crate::field::backed;
-use crate::table::{Table, fields};
+use crate::table::{Table, fields, release};
 use crate::text::Text;
 
 /// What stays and why; later changes of the set do not reach it, and nothing is built before somebody asks.
@@ -91,6 +91,12 @@ impl Selection {
 
     fn kept(&self) -> impl Iterator<Item = usize> {
         self.chosen.kept.iter().map(|row| *row as usize)
+    }
+}
+
+impl Drop for Selection {
+    fn drop(&mut self) {
+        release(std::mem::take(&mut self.table));
     }
 }
 

@@ -1,5 +1,7 @@
 //! Rows as Python sees them.
 
+use std::sync::Arc;
+
 use pycontext_core::columns::Columns;
 use pycontext_core::row::{Extra, Rare, Row};
 use pycontext_core::texts::Texts;
@@ -11,6 +13,16 @@ use crate::text::Text;
 
 /// The blocks of a set.
 pub type Table = Columns<Text>;
+
+/// Rows from which it pays to let other threads run while their texts are let go.
+const MANY: usize = 10_000;
+
+/// Lets go of the blocks of a set, of many in strides, where nobody else looks at them.
+pub fn release(table: Arc<Table>) {
+    if let Some(table) = Arc::into_inner(table).filter(|table| table.len() >= MANY) {
+        Python::attach(|py| table.release(|| py.detach(|| ())));
+    }
+}
 
 /// The fields of a row in the order of `ContextBlock`, the type by its number, nothing shared.
 pub fn fields<'py>(table: &Table, py: Python<'py>, row: usize) -> PyResult<Bound<'py, PyTuple>> {

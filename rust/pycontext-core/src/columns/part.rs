@@ -90,6 +90,24 @@ impl<T> Columns<T> {
     }
 }
 
+impl<T> Columns<T> {
+    /// Lets go of all rows; to let go of a text may need what others wait for, and `pause` lets that go.
+    pub fn release(mut self, mut pause: impl FnMut()) {
+        release(&mut self.id, &mut pause);
+        release(&mut self.content, &mut pause);
+        release(&mut self.metadata, &mut pause);
+        release(&mut self.rare, &mut pause);
+        release(&mut self.extra, &mut pause);
+    }
+}
+
+fn release<V>(items: &mut Vec<V>, pause: &mut impl FnMut()) {
+    while !items.is_empty() {
+        items.truncate(items.len().saturating_sub(STRIDE));
+        pause();
+    }
+}
+
 fn copies<V: Clone>(items: &[V], keep: &[bool], pause: &mut impl FnMut()) -> Vec<V> {
     let mut copies = Vec::with_capacity(keep.iter().filter(|kept| **kept).count());
     for (items, keep) in items.chunks(STRIDE).zip(keep.chunks(STRIDE)) {
