@@ -77,6 +77,9 @@ def run() -> dict[str, list[tuple[float, float]]]:
     sides = {"ours": (ours, whole // 2), "sketch": (sketch, sum(conversation.token_count) // 2)}
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in sides}
     names = list(sides)
+    gc.collect()
+    # The collector would look through the columns of the conversation again and again.
+    gc.freeze()
     for number in range(-1, ROUNDS):  # the first round warms up and is not counted
         start = number % len(names)
         for name in names[start:] + names[:start]:

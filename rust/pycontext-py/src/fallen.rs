@@ -13,7 +13,7 @@ use crate::columns::Columns;
 use crate::rows::Rows;
 use crate::selection::Selection;
 use crate::state::State;
-use crate::table::{Table, copied, fields, release};
+use crate::table::{Table, copied, fields, pause, release};
 use crate::text::Text;
 
 /// Rows that fell, as they were; nothing is copied before somebody asks.
@@ -132,7 +132,7 @@ fn remove(
     let held = held.into_iter().map(place).collect();
     if !rows.is_empty() {
         // Others get the interpreter for a moment, and whoever wants this very set waits for its lock without it.
-        let texts = table.texts_of(&keep, || py.detach(|| ()));
+        let texts = table.texts_of(&keep, || pause(py));
         py.detach(|| state.replace(table.part(&keep, texts), &keep));
     }
     if !copies.is_empty() {

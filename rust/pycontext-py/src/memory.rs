@@ -5,6 +5,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::columns::Columns;
+use crate::table::pause;
 use crate::text::Text;
 
 /// Bytes of all that a set holds: its columns, the index of its words, and its texts, each once.
@@ -12,7 +13,7 @@ use crate::text::Text;
 pub fn memory_bytes(py: Python<'_>, columns: &Columns) -> usize {
     let table = columns.table(py);
     let index = columns.lock(py).index_bytes();
-    index + table.memory_bytes(|| py.detach(|| ()))
+    index + table.memory_bytes(|| pause(py))
 }
 
 impl Stored for Text {

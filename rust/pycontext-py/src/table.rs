@@ -1,6 +1,8 @@
 //! Rows as Python sees them.
 
 use std::sync::Arc;
+use std::thread::sleep;
+use std::time::Duration;
 
 use pycontext_core::columns::Columns;
 use pycontext_core::row::{Extra, Rare, Row};
@@ -17,10 +19,17 @@ pub type Table = Columns<Text>;
 /// Rows from which it pays to let other threads run while their texts are let go.
 const MANY: usize = 10_000;
 
+/// Lets other threads have the interpreter for a moment.
+///
+/// Only to let it go would not do: whoever waits for it wakes up too late, and begins to wait anew.
+pub fn pause(py: Python<'_>) {
+    py.detach(|| sleep(Duration::from_micros(20)));
+}
+
 /// Lets go of the blocks of a set, of many in strides, where nobody else looks at them.
 pub fn release(table: Arc<Table>) {
     if let Some(table) = Arc::into_inner(table).filter(|table| table.len() >= MANY) {
-        Python::attach(|py| table.release(|| py.detach(|| ())));
+        Python::attach(|py| table.release(|| pause(py)));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::stored::{Stored, places};
 use crate::texts::Texts;
 
 /// Rows between two pauses.
-const STRIDE: usize = 2048;
+const STRIDE: usize = 8192;
 
 impl<T: AsRef<str> + Stored> Columns<T> {
     /// Bytes of all that the columns hold, room for more included; what several texts share is counted once.
@@ -21,7 +21,7 @@ impl<T: AsRef<str> + Stored> Columns<T> {
         let mut seen = HashSet::new();
         let mut bytes = size_of::<Self>() + self.own_bytes();
         for row in 0..self.len() {
-            if row % STRIDE == 0 {
+            if row > 0 && row % STRIDE == 0 {
                 pause();
             }
             bytes += once(&self.id[row], &mut seen) + once(&self.content[row], &mut seen);
