@@ -63,6 +63,17 @@ def agent_of(model, max_tokens=400, **options):
     return ContextAwareAgent(model, "helper", ContextManager(max_tokens), prompt="You help.", **options)
 
 
+def watched(managers, model, max_tokens=400):
+    """The same, and the managers that it is put over."""
+
+    class Agent(ContextAwareAgent):
+        def for_manager(self, context_manager):
+            managers.append(context_manager)
+            return super().for_manager(context_manager)
+
+    return Agent(model, "helper", ContextManager(max_tokens), prompt="You help.")
+
+
 def ids_of(arm, number, ratio=0.5, experiment="pilot"):
     """Sessions of that arm."""
     split = Split(experiment, ratio)
@@ -226,7 +237,7 @@ def test_go_live_needs_no_turn_and_a_session_that_was_sent_whole_is_then_cut():
 
 
 def test_stop_sends_all_to_the_baseline_and_no_session_is_lost():
-    model = Model()
+    model, managers = Model(), []
     (managed,), (baseline,) = ids_of(MANAGED, 1), ids_of(BASELINE, 1)
 
     async def work(pilot):
@@ -238,11 +249,13 @@ def test_stop_sends_all_to_the_baseline_and_no_session_is_lost():
         assert pilot.arm_of(managed) is BASELINE
         for session in (managed, baseline):
             await talk(pilot, session, 12, start=3)
+        # Nothing stays open where nobody will ask for it.
+        assert sorted(len(manager.sessions) for manager in managers) == [0, 2]
         with pytest.raises(ValidationError, match="experiment 'pilot' was stopped: start one of another name"):
             pilot.go_live()
         return before
 
-    before, report = run(model, work)
+    before, report = run(model, work, agent=watched(managers, model))
     for session in (managed, baseline):
         last = model.asked(session)[-1]
         assert sum(text.startswith("turn ") for text in last) >= 13
@@ -404,18 +417,12 @@ def test_a_cancelled_turn_is_neither_done_nor_failed():
 def test_sessions_that_nobody_uses_are_closed_and_go_on_from_the_store():
     model, managers = Model(), []
 
-    class Agent(ContextAwareAgent):
-        def for_manager(self, context_manager):
-            managers.append(context_manager)
-            return super().for_manager(context_manager)
-
     async def work(pilot):
         for start in range(3):
             await asyncio.gather(*(talk(pilot, f"s{i}", 1, start=start) for i in range(30)))
             assert sum(len(manager.sessions) for manager in managers) <= 4
 
-    agent = Agent(model, "helper", ContextManager(10_000), prompt="You help.")
-    run(model, work, agent=agent, most_open=4)
+    run(model, work, agent=watched(managers, model, 10_000), most_open=4)
     for i in range(30):
         texts = model.asked(f"s{i}")[-1]
         assert [text.partition(":")[0].partition(" ")[0] for text in texts[1:]] == ["turn", "answer"] * 2 + ["turn"]
