@@ -26,7 +26,7 @@ FUZZ_LIMITS := -max_total_time=$(SECONDS) -rss_limit_mb=512 -max_len=4096
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE
 
-.PHONY: help demo test lint bench bench-store fuzz clean need redis-server
+.PHONY: help demo test lint bench bench-production bench-store fuzz clean need redis-server
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -53,6 +53,9 @@ bench: .venv/wheel .venv/bench ## measure, print one table, keep it in benches/R
 
 bench-store: .venv/wheel .venv/bench redis-server ## measure the stores, keep that in benches/stores.md
 	$(BIN)/python -m benches.store
+
+bench-production: .venv/wheel .venv/bench ## 1,000 sessions of agents at once, keep that in benches/production.md
+	$(BIN)/python -m benches.production
 
 # cargo-fuzz wants flags that are not stable; RUSTC_BOOTSTRAP lets the one toolchain have them.
 fuzz: .venv/wheel .venv/fuzz .cache/cargo-fuzz ## look for inputs that break a decoder, SECONDS=60 for each target

@@ -14,7 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from benches.data import DATA, tiktoken_count_of
+from benches.data import DATA
+from benches.evaluation.pruned import framed_count
 from pycontext import ContextManager, RealTimeContextOptimizer, open_store
 from pycontext.agents import (
     AgentCoordinator,
@@ -43,6 +44,7 @@ class Seen:
     counted: int = 0
     faults: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    expected: int = 0
 
     def turn_ended(self, report: TurnReport) -> None:
         self.reports.append(report)
@@ -69,7 +71,7 @@ class Checked:
             open_calls |= {call["id"] for call in message.get("tool_calls") or ()}
         if self._random.random() < SAMPLED:
             self._seen.counted += 1
-            if (tokens := tiktoken_count_of(prompt)) > BUDGET:
+            if (tokens := framed_count(prompt)) > BUDGET:
                 self._seen.faults.append(f"a prompt of {tokens} tokens")
         await asyncio.sleep(self._seconds)
         return await self._client.generate(prompt)
@@ -110,7 +112,7 @@ def policy() -> str:
 
 async def run(sessions: int, turns: int, at_once: int, llm_seconds: float = 0.0) -> Seen:
     """Let so many sessions have so many turns each, and look at everything."""
-    seen = Seen()
+    seen = Seen(expected=sessions * turns)
     recordings = joined(turns)
     talks = {f"s{n}": recordings[n % len(recordings)] for n in range(sessions)}
     client = ReplayClient(talks)

@@ -1,0 +1,107 @@
+"""Runs agents in production, in little: 1,000 sessions of 50 turns at once; prints a table and keeps it in a page."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from itertools import pairwise
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benches.data import ROOT, missing, tiktoken_cache
+from benches.page import machine, markdown
+from benches.production.load import BUDGET, SAMPLED, Seen, run
+
+PAGE = ROOT / "benches" / "production.md"
+SOURCE = "conversations/airline.jsonl"
+
+SESSIONS, TURNS = 1_000, 50
+ALONE = 40
+
+HEADINGS = ["", "alone", "at once"]
+
+INTRODUCTION = f"""\
+# Agents under load
+
+Written by `make bench-production`, never by hand. Recorded conversations, one after the other until there are {TURNS}
+turns, are replayed through an `AgentCoordinator` with two agents, a `RealTimeContextOptimizer` that looks at every
+session once a second, and a store in a file of SQLite; the model answers at once with what was recorded, tools with
+their recorded results. A request may have {BUDGET:,} tokens, the agent's own prompt included. Every answer is compared
+with the recorded one, every request is looked through for calls without results and results without calls, one in
+{1 / SAMPLED:.0f} is counted once more with tiktoken, and at the end every session is read back from the file and
+compared. The recorded conversations are not in the repository: `PYCONTEXT_DATA` says where they are.
+"""
+
+EXPLANATION = """\
+"Alone" is one session after the other: a turn then takes what the layer itself needs. "At once" all sessions always
+have a turn underway, as the model takes no time: a turn waits for all the others, on one event loop. The gap is how
+much later than asked a task wakes up that sleeps for 5 ms; checks of the benchmark run on the same loop and are in it.
+"""
+
+
+def main() -> int:
+    console = Console()
+    if absent := missing(SOURCE):
+        console.print(absent)
+        return 1
+    os.environ["TIKTOKEN_CACHE_DIR"] = str(tiktoken_cache())
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task(f"{ALONE} sessions, one after the other", total=None)
+        alone = asyncio.run(run(ALONE, TURNS, 1))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        progress.add_task(f"{SESSIONS:,} sessions at once", total=None)
+        crowd = asyncio.run(run(SESSIONS, TURNS, SESSIONS))
+    lines = [[left[0], left[1], right[1]] for left, right in zip(_column(alone), _column(crowd), strict=True)]
+    table = Table(title="turns through coordinator, optimizer and store", title_justify="left")
+    for heading in HEADINGS:
+        table.add_column(heading, justify="right" if heading else "left")
+    for line in lines:
+        table.add_row(*line)
+    console.print(table)
+    text = "\n".join([INTRODUCTION, *machine(("tiktoken",)), "", markdown(HEADINGS, lines), "", EXPLANATION])
+    PAGE.write_text(text, encoding="utf-8")
+    for fault in [*alone.faults, *crowd.faults][:10]:
+        console.print(fault, style="bold red", highlight=False)
+    return 2 if alone.faults or crowd.faults else 0
+
+
+def _column(seen: Seen) -> list[tuple[str, str]]:
+    layer = [report.layer_seconds * 1e3 for report in seen.reports]
+    gaps = [gap * 1e3 for gap in seen.gaps]
+    done = [report for report in seen.reports if report.outcome == "done"]
+    return [
+        ("turns", f"{len(done):,} of {seen.expected:,}"),
+        ("requests, of these counted with tiktoken", f"{seen.prompts:,}, {seen.counted:,}"),
+        ("lost turns, orphans, requests over the budget, sessions not as stored", f"{len(seen.faults)}"),
+        ("turns a second", f"{len(done) / seen.seconds:.0f}"),
+        ("the layer's time a turn, p50", f"{_part(layer, 0.5):.2f} ms"),
+        ("the layer's time a turn, p95", f"{_part(layer, 0.95):.2f} ms"),
+        ("gap of the event loop, p50", f"{_part(gaps, 0.5):.2f} ms"),
+        ("gap of the event loop, p99", f"{_part(gaps, 0.99):.1f} ms"),
+        ("gap of the event loop, largest", f"{max(gaps):.0f} ms"),
+        *(
+            (f"resident after {part:.0%} of the turns", f"{_resident_at(seen, part) / 2**20:.0f} MiB")
+            for part in (0.1, 0.25, 0.5, 0.75, 1.0)
+        ),
+    ]
+
+
+def _part(values: list[float], part: float) -> float:
+    return sorted(values)[min(int(len(values) * part), len(values) - 1)]
+
+
+def _resident_at(seen: Seen, part: float) -> int:
+    """What was resident when that part of the turns was done."""
+    turns = part * len(seen.reports)
+    for (_, before), (done, after) in pairwise(seen.resident):
+        if done >= turns:
+            return max(before, after)
+    return seen.resident[-1][1]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
