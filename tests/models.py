@@ -24,11 +24,12 @@ class Scripted:
 
 
 class Echo:
-    """Answers with what the last message said."""
+    """Answers with what the user said last."""
 
     async def generate(self, prompt, **_options):
         await asyncio.sleep(0)
-        return f"you said {prompt[-1]['content']}"
+        said = [one["content"] for one in prompt if one["role"] == "user" and not one["content"].startswith("[")]
+        return f"you said {said[-1]}"
 
 
 class Stuck:

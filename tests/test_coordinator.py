@@ -88,7 +88,7 @@ def test_a_turn_goes_to_the_agent_that_it_is_for_and_stays_with_it(url, with_sto
     assert first == Reply("you said I was charged twice", "billing", "s") or first.text.startswith("you said")
     assert (first.agent, second.agent, second.text) == ("billing", "billing", "you said in May")
     assert (package.agent_id, package.epoch) == ("bill", 1)
-    assert [kind for kind, _ in contents(package)] == ["USER", "AGENT", "AGENT", "USER", "AGENT"]
+    assert [kind for kind, _ in contents(package)] == ["USER", "MEMORY", "AGENT", "USER", "AGENT"]
     assert [(report.agent, report.outcome, report.hops, report.llm_calls) for report in team.reports] == [
         ("billing", "done", 1, 2),
         ("billing", "done", 0, 1),
@@ -106,7 +106,8 @@ def test_each_agent_runs_under_its_own_prompt_and_none_is_stored(url):
 
     asyncio.run(talk())
     assert team.intent_model.prompts[0][0]["content"] != technical.prompts[0][0]["content"] == "You repair."
-    assert [message["role"] for message in technical.prompts[0]].count("system") == 1
+    # What the first agent found is told, and the request still ends with the user's side.
+    assert [message["role"] for message in technical.prompts[0]] == ["system", "user", "user"]
     with open_store(url) as store:
         stored = store.load("s")
     assert all(block.type is not ContextType.SYSTEM for block in stored.blocks)
@@ -193,7 +194,7 @@ def test_after_a_crash_another_process_goes_on_from_the_store(url, place, door):
     assert (reply.text, reply.agent) == ("the antenna", "technical")
     with open_store(url) as store:
         package = store.load("s")
-    assert [kind for kind, _ in contents(package)] == ["USER", "AGENT", "AGENT", "TOOL", "AGENT"]
+    assert [kind for kind, _ in contents(package)] == ["USER", "MEMORY", "AGENT", "TOOL", "AGENT"]
     assert package.agent_id == "tech"
     # What was done is not done again but for what nobody knows to be done.
     assert len(made) == (2 if place == "tool" else 1)

@@ -179,7 +179,7 @@ MAY_IMPORT = {
         "agents.client", "agents.exchange", "agents.form", "agents.offload", "agents.request", "agents.tools",
         "agents.turn", "block", "budget", "errors", "manager", "policy",
     },
-    "agents.telecom": {"agents.base", "agents.client", "agents.form", "errors", "manager"},
+    "agents.telecom": {"agents.base", "agents.client", "agents.form", "block", "errors", "manager"},
     "agents.replay": {"agents.client", "agents.turn", "errors", "messages.openai"},
     "agents.route": {"block", "budget", "errors", "handoff"},
     "agents.coordinator": {
@@ -405,7 +405,7 @@ BINDING_MAY_USE = {
     "prune": {"columns", "cost", "error", "field", "policy", "selection", "table"},
     "gather": {"columns", "error", "rows", "table", "text"},
     "fallen": {"columns", "rows", "selection", "state", "table", "text"},
-    "memory": {"columns", "text"},
+    "memory": {"columns", "table", "text"},
     "hash": {"columns", "table"},
     "wire": {"columns", "error", "rows"},
     "lib": {

@@ -175,12 +175,16 @@ class ContextAwareAgent:
         asked: Asked = () if prompt is None else (("user", prompt),)
         return await self._answer(asked, None)
 
-    async def process_with_form(self, form: Form, *, block_id: str | None = None) -> dict[str, Any]:
+    async def process_with_form(
+        self, form: Form, *, block_id: str | None = None, context_type: ContextType = ContextType.AGENT
+    ) -> dict[str, Any]:
         """Ask the model for an answer in JSON, once more where it is none, and return its values.
 
         Args:
             form: what is asked.
             block_id: of the answer's block; None for a new random one.
+            context_type: of the answer's block; MEMORY where it is for another agent: a request that ends with an
+                answer is one that models go on with, or refuse.
 
         Raises:
             AnswerError: it is no such answer at the second time either; it is not in the session.
@@ -197,7 +201,7 @@ class ContextAwareAgent:
             asked.append(("user", form.repair(error)))
             answer = await self._ask(await self._request(asked), with_tools=False)
             values = form.read(answer)
-        await self._add(str(answer), ContextType.AGENT, 0.9, {"type": "agent_response"}, block_id=block_id)
+        await self._add(str(answer), context_type, 0.9, {"type": "agent_response"}, block_id=block_id)
         return values
 
     async def respond(self, *, block_id: str | None = None) -> Reply:

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol, runtime_checkable
 from pycontext.agents.base import ContextAwareAgent, Reply
 from pycontext.agents.client import LLMClient
 from pycontext.agents.form import Form, Item, fraction, text, texts
+from pycontext.block import ContextType
 from pycontext.errors import ValidationError, shown
 from pycontext.manager import ContextManager
 
@@ -86,7 +87,7 @@ class ContextAwareIntentAgent(ContextAwareAgent):
 
     async def respond(self, *, block_id: str | None = None) -> Reply:
         """Return what the customer wants as `data`, and nothing for him: whoever has the turn next answers."""
-        data = await self.process_with_form(_INTENT, block_id=block_id)
+        data = await self.process_with_form(_INTENT, block_id=block_id, context_type=ContextType.MEMORY)
         return Reply("", self.role, self.session_id or "", data)
 
     def recall(self, content: str) -> Reply:
