@@ -136,8 +136,8 @@ MAY_IMPORT = {
         "trust", "version",
     },
     "manager": {
-        "block", "budget", "counter", "errors", "formatter", "limits", "mirror", "package", "policy", "scorer",
-        "selection", "session", "shadow", "store.base", "trust", "wire",
+        "block", "budget", "counter", "errors", "formatter", "limits", "mirror", "originals", "package", "policy",
+        "scorer", "selection", "session", "shadow", "store.base", "trust", "wire",
     },
     "handoff": {
         "_core", "block", "blockset", "budget", "errors", "messages.fields", "package", "policy", "scorer", "selection",

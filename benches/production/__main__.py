@@ -70,14 +70,13 @@ def main() -> int:
 
 
 def _column(seen: Seen) -> list[tuple[str, str]]:
-    layer = [report.layer_seconds * 1e3 for report in seen.reports]
+    layer = [seconds * 1e3 for seconds in seen.layer]
     gaps = [gap * 1e3 for gap in seen.gaps]
-    done = [report for report in seen.reports if report.outcome == "done"]
     return [
-        ("turns", f"{len(done):,} of {seen.expected:,}"),
+        ("turns", f"{seen.turns:,} of {seen.expected:,}"),
         ("requests, of these counted with tiktoken", f"{seen.prompts:,}, {seen.counted:,}"),
         ("lost turns, orphans, requests over the budget, sessions not as stored", f"{len(seen.faults)}"),
-        ("turns a second", f"{len(done) / seen.seconds:.0f}"),
+        ("turns a second", f"{seen.turns / seen.seconds:.0f}"),
         ("the layer's time a turn, p50", f"{_part(layer, 0.5):.2f} ms"),
         ("the layer's time a turn, p95", f"{_part(layer, 0.95):.2f} ms"),
         ("gap of the event loop, p50", f"{_part(gaps, 0.5):.2f} ms"),
@@ -96,7 +95,7 @@ def _part(values: list[float], part: float) -> float:
 
 def _resident_at(seen: Seen, part: float) -> int:
     """What was resident when that part of the turns was done."""
-    turns = part * len(seen.reports)
+    turns = part * seen.turns
     for (_, before), (done, after) in pairwise(seen.resident):
         if done >= turns:
             return max(before, after)

@@ -8,6 +8,7 @@ import random
 import resource
 import tempfile
 import time
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -36,8 +37,10 @@ Messages = list[dict[str, Any]]
 class Seen:
     """What was seen of the run."""
 
-    reports: list[TurnReport] = field(default_factory=list)
-    gaps: list[float] = field(default_factory=list)
+    turns: int = 0
+    # Packed, so that what the benchmark itself remembers is not the memory that it measures.
+    layer: array[float] = field(default_factory=lambda: array("d"))
+    gaps: array[float] = field(default_factory=lambda: array("d"))
     resident: list[tuple[int, int]] = field(default_factory=list)
     """Turns that were done, and resident bytes then."""
     prompts: int = 0
@@ -47,7 +50,8 @@ class Seen:
     expected: int = 0
 
     def turn_ended(self, report: TurnReport) -> None:
-        self.reports.append(report)
+        self.turns += report.outcome == "done"
+        self.layer.append(report.layer_seconds)
 
 
 class Checked:
@@ -118,7 +122,7 @@ async def run(sessions: int, turns: int, at_once: int, llm_seconds: float = 0.0)
     client = ReplayClient(talks)
     with tempfile.TemporaryDirectory() as folder:
         url = f"sqlite:///{folder}/load.db"
-        manager = ContextManager(BUDGET, store=open_store(url, sessions=sessions))
+        manager = ContextManager(BUDGET, store=open_store(url), originals_bytes=1 << 16)
         optimizer = RealTimeContextOptimizer(manager, token_budget=BUDGET, optimization_interval=1.0)
         agents = {
             "intent": ContextAwareIntentAgent(Router(), context_manager=manager),
@@ -174,7 +178,7 @@ async def _tick(seen: Seen) -> None:
         seen.gaps.append(now - last - 0.005)
         last = now
         if len(seen.gaps) % 50 == 0:
-            seen.resident.append((len(seen.reports), _resident()))
+            seen.resident.append((seen.turns, _resident()))
 
 
 def _resident() -> int:

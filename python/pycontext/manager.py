@@ -29,6 +29,7 @@ from pycontext.formatter import Formatter, Render
 from pycontext.limits import DEFAULT as DEFAULT_LIMITS
 from pycontext.limits import Limits
 from pycontext.mirror import Mirror
+from pycontext.originals import ORIGINALS_BYTES, Originals
 from pycontext.package import ContextPackage, check_session_id
 from pycontext.policy import Policy, check_fraction
 from pycontext.session import Session, Sessions
@@ -73,6 +74,7 @@ class ContextManager:
             here is written there at once, and a session that is not here is looked for there. Several managers may
             share sessions; whoever writes reads what the others have written, and `refresh` does without writing. What
             is changed in `package.blocks` by hand is written before the next change that the manager makes.
+        originals_bytes: of what fell out of each session are remembered for `get_block`.
 
     Raises:
         ValidationError: an argument is outside its limits.
@@ -88,8 +90,10 @@ class ContextManager:
         duplicates: Literal["keep", "drop"] = "keep",
         shadow: bool = False,
         store: ContextStore | str | None = None,
+        originals_bytes: int = ORIGINALS_BYTES,
     ) -> None:
         check_tokens("max_tokens", max_tokens, least=1)
+        check_tokens("originals_bytes", originals_bytes)
         if not isinstance(duplicates, str) or duplicates not in ("keep", "drop"):
             raise ValidationError(f"duplicates {shown(duplicates)} is not one of keep, drop")
         if not isinstance(shadow, bool):
@@ -102,6 +106,7 @@ class ContextManager:
         self.duplicates: Final = duplicates
         self.shadow: Final = shadow
         self._mirror = None if store is None else Mirror(store, self.counter)
+        self._originals_bytes: Final = originals_bytes
         self._sessions: dict[str, Session] = {}
         self._replays: Final = Replays()
         # Guards which sessions there are; each session has a lock of its own for its blocks. Whoever holds both took
@@ -148,7 +153,9 @@ class ContextManager:
         if package.session_id in self._sessions:
             raise ValidationError(taken)
         try:
-            session = Session(package, stored=None if self._mirror is None else self._mirror.begin(package))
+            session = Session(
+                package, self._originals(), stored=None if self._mirror is None else self._mirror.begin(package)
+            )
         except ConflictError as error:
             raise ValidationError(taken) from error
         with self._lock:
@@ -585,7 +592,7 @@ class ContextManager:
         package.calculate_metrics(self.max_tokens)
         # What was sent: to prune it here raises the version, and makes it no newer.
         came = package.epoch, package.version
-        session = Session(package)
+        session = Session(package, self._originals())
         if package.blocks.total_cost("text") > self.max_tokens:
             chosen = self._choose(session, self.max_tokens)
             if chosen is not None:
@@ -614,6 +621,9 @@ class ContextManager:
         self._replays.note(session.package.session_id, operation_id)
         self._sessions[session.package.session_id] = session
 
+    def _originals(self) -> Originals:
+        return Originals(max_bytes=self._originals_bytes)
+
     def _session(self, session_id: str) -> Session:
         session = self._find(session_id)
         if session is None:
@@ -635,6 +645,7 @@ class ContextManager:
         found = self._mirror.find(session_id)
         if found is None:
             return None
+        found.originals = self._originals()
         with self._lock:
             return self._sessions.setdefault(session_id, found)
 

@@ -11,7 +11,9 @@ from pycontext.block import ContextBlock
 from pycontext.blockset import BlockSet
 from pycontext.counter import TokenCounter
 
-__all__ = ["Originals"]
+__all__ = ["ORIGINALS_BYTES", "Originals"]
+
+ORIGINALS_BYTES: Final = 16 << 20
 
 # What is forgotten stays in the columns until it is this part of what they may hold.
 _SLACK: Final = 8
@@ -27,7 +29,7 @@ class Originals:
         max_bytes: bytes of their texts in UTF-8 to remember: contents, metadata, ids and references.
     """
 
-    def __init__(self, max_blocks: int = 10_000, max_bytes: int = 16 << 20) -> None:
+    def __init__(self, max_blocks: int = 10_000, max_bytes: int = ORIGINALS_BYTES) -> None:
         self._max_blocks = max_blocks
         self._max_bytes = max_bytes
         self._blocks: BlockSet | None = None
