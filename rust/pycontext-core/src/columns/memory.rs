@@ -121,7 +121,7 @@ mod tests {
         let mut columns = filled(1_000);
         let texts: usize = columns.contents().iter().map(String::len).sum();
         let full = columns.memory_bytes(|| ());
-        assert!(full > texts + 1_000 * 150, "{full} bytes");
+        assert!(full > texts + 1_000 * 100, "{full} bytes");
         let keep: Vec<_> = (0..1_000).map(|row| row < 100).collect();
         columns.retain(&keep);
         let roomy = columns.memory_bytes(|| ());
