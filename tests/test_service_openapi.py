@@ -184,25 +184,50 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
-KNOWN = st.sampled_from(["s", "b", "openai", "text", "KNOWLEDGE", "TOOL", "second", "0.5", "7", "recent", "~", "%"])
-NAMES = sorted({field.name for one in OPERATIONS for field in (*one.body, *one.query)})
+KINDS = {
+    "string": st.sampled_from(["s", "b", "hi", "second", "recent", "cache", "~", "%", "a/b"]) | st.text(max_size=20),
+    "number": st.floats(-1, 2) | st.integers(-1, 2),
+    "integer": st.integers(-1, 300),
+    "texts": st.dictionaries(st.text(max_size=8) | st.just("openai.x"), st.text(max_size=8), max_size=2),
+    "strings": st.lists(st.text(max_size=8) | st.just("b"), max_size=2),
+}
 
 
-@settings(max_examples=150)
-@given(
-    operation=st.sampled_from([one for one in OPERATIONS if one.access == "key"]),
-    ids=st.tuples(st.just("s") | st.text(min_size=1, max_size=12), st.just("b") | st.text(min_size=1, max_size=12)),
-    body=st.dictionaries(st.sampled_from(NAMES), KNOWN | VALUES, max_size=4) | VALUES,
-    query=st.dictionaries(st.sampled_from(NAMES), KNOWN | st.text(max_size=12), max_size=2),
+def values_of(fields):
+    """Mostly what the fields may hold, now and then anything."""
+    kinds = {
+        one.name: (st.sampled_from(one.choices) if one.choices else KINDS[one.kind]) | KINDS[one.kind] for one in fields
+    }
+    needed = {one.name for one in fields if one.is_required}
+    right = st.fixed_dictionaries(
+        {name: kinds[name] for name in needed}, optional={name: kinds[name] for name in kinds.keys() - needed}
+    )
+    return right | right.flatmap(lambda made: VALUES.map(lambda value: {**made, "message": value})) | VALUES
+
+
+IDS = st.tuples(st.just("s") | st.text(min_size=1, max_size=12), st.just("b") | st.text(min_size=1, max_size=12))
+REQUESTS = st.one_of(
+    [
+        st.tuples(
+            st.just(one), IDS, values_of(one.body), values_of(one.query).filter(lambda made: isinstance(made, dict))
+        )
+        for one in OPERATIONS
+        if one.access == "key"
+    ]
 )
-def test_whatever_is_asked_is_answered_as_described(operation, ids, body, query):
+
+
+@settings(max_examples=200)
+@given(asked=REQUESTS)
+def test_whatever_is_asked_is_answered_as_described(asked):
+    operation, ids, body, query = asked
+
     async def ask():
         async with client_of(app_of()) as client:
             document = await described(client)
             await client.post("/v1/sessions", json={"session_id": "s"})
             await client.post("/v1/sessions/s/messages", json={"message": "hi", "message_id": "b"})
             template = re.sub(r":\w+", "", operation.path)
-            # Required values are there half of the time.
             path = template
             for name, value in zip(("{session_id}", "{block_id}"), ids, strict=True):
                 path = path.replace(name, "".join(f"%{byte:02X}" for byte in value.encode()))
@@ -210,6 +235,7 @@ def test_whatever_is_asked_is_answered_as_described(operation, ids, body, query)
             if response.status_code == 404 and response.json()["error"]["type"] == "NotFound":
                 return
             if response.status_code == 405:
+                # An id with a / is the path of something else.
                 assert "/" in ids[0]
                 return
             assert response.status_code < 500, response.text
