@@ -213,9 +213,17 @@ async def start_service(
 async def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens, so that a port which is taken is an error here and not the end of the program."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    family, _, _, _, address = found[0]
-    listener = socket.create_server(address[:2], family=family, backlog=_BACKLOG)
-    listener.setblocking(False)
+    family, kind, _, _, address = found[0]
+    # Named as TCP: asyncio sends small responses at once on such sockets only, on others they wait 40 ms for the client.
+    listener = socket.socket(family, kind, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)
+    except BaseException:
+        listener.close()
+        raise
     return listener
 
 
