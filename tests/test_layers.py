@@ -208,6 +208,33 @@ MAY_IMPORT = {
         "service.comparison", "service.open_sessions", "service.pilot_report", "store.base", "store.distributed",
         "store.url",
     },
+    "service.refusal": {"errors"},
+    "service.body": {"errors", "service.refusal", "strict_json"},
+    "service.access": {"errors", "service.refusal"},
+    "service.operation": {
+        "agents.coordinator", "agents.turn", "service.body", "service.readiness", "service.traffic",
+    },
+    "service.openapi": {"block", "service.body", "service.operation"},
+    "service.readiness": {"errors", "store.base"},
+    "service.traffic": {"service.refusal"},
+    "service.visit": {"agents.offload", "errors", "package", "service.operation"},
+    "service.resource": {
+        "agents.coordinator", "errors", "service.access", "service.body", "service.operation", "service.refusal",
+    },
+    "service.routes_blocks": {"block", "errors", "package", "service.body", "service.operation", "service.visit"},
+    "service.routes_probes": {"service.operation", "service.refusal"},
+    "service.routes_sessions": {
+        "agents.offload", "budget", "errors", "package", "service.body", "service.operation", "service.visit",
+    },
+    "service.app": {
+        "agents.coordinator", "budget", "errors", "service.access", "service.openapi", "service.operation",
+        "service.readiness", "service.refusal", "service.resource", "service.routes_blocks", "service.routes_probes",
+        "service.routes_sessions", "service.traffic",
+    },
+    "service.server": {
+        "agents.coordinator", "budget", "errors", "service.access", "service.app", "service.operation",
+        "service.traffic",
+    },
     "benchmark": {"block", "budget", "counter", "errors", "manager"},
     "late": set(),
     "cli.exits": set(),
