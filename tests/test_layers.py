@@ -211,12 +211,12 @@ MAY_IMPORT = {
     "service.refusal": {"errors"},
     "service.body": {"errors", "service.refusal", "strict_json"},
     "service.access": {"errors", "service.refusal"},
+    "service.readiness": {"errors", "store.base"},
+    "service.traffic": {"service.refusal"},
     "service.operation": {
         "agents.coordinator", "agents.turn", "service.body", "service.readiness", "service.traffic",
     },
     "service.openapi": {"block", "service.body", "service.operation"},
-    "service.readiness": {"errors", "store.base"},
-    "service.traffic": {"service.refusal"},
     "service.visit": {"agents.offload", "errors", "package", "service.operation"},
     "service.resource": {
         "agents.coordinator", "errors", "service.access", "service.body", "service.operation", "service.refusal",

@@ -31,7 +31,11 @@ def test_the_wheel_has_all_it_needs(wheel):
     metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     needed = re.findall(r"^Requires-Dist: ([\w-]+)(?:.*extra == '(\w+)')?", text, re.MULTILINE)
-    extras = {("cryptography", "crypto"), ("protobuf", "protobuf"), ("redis", "redis")}
+    extras = {
+        ("anthropic", "anthropic"), ("cryptography", "crypto"), ("datadog", "datadog"), ("matplotlib", "plots"),
+        ("openai", "openai"), ("opentelemetry-api", "otel"), ("prometheus-client", "metrics"),
+        ("protobuf", "protobuf"), ("redis", "redis"), ("starlette", "service"), ("uvicorn", "service"),
+    }  # fmt: skip
     assert set(needed) == {("numpy", ""), ("rich", ""), *extras}
     assert "pycontext/store/scripts/append.lua" in names
     assert "abi3" in wheel.name
@@ -61,6 +65,8 @@ def test_the_wheel_works_alone(wheel, tmp_path):
     )
     assert run(python, "-c", program) == "True\n"
     traces = [json.loads(line) for line in run(tmp_path / "alone" / "bin" / "pycontext", "demo", "--json").splitlines()]
+    # Agents need no extra.
+    assert len(run(tmp_path / "alone" / "bin" / "pycontext", "demo", "telecom", "--json").splitlines()) == len(traces)
     assert all(trace["tokens_after"] < trace["tokens_before"] for trace in traces)
     installed = run(python, "-m", "pip", "--disable-pip-version-check", "list", "--format=freeze")
     assert "tiktoken" not in installed

@@ -214,7 +214,7 @@ async def _listen(host: str, port: int) -> socket.socket:
     """A socket that listens, so that a port which is taken is an error here and not the end of the program."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     family, kind, _, _, address = found[0]
-    # Named as TCP: asyncio sends small responses at once on such sockets only, on others they wait 40 ms for the client.
+    # Named as TCP: on such sockets only asyncio sends small responses at once, on others they wait 40 ms.
     listener = socket.socket(family, kind, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
