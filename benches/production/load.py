@@ -17,7 +17,7 @@ from typing import Any
 
 from benches.data import DATA
 from benches.evaluation.pruned import framed_count
-from pycontext import ContextManager, RealTimeContextOptimizer, open_store
+from pycontext import ContextManager, RealTimeContextOptimizer, count_tokens, open_store
 from pycontext.agents import (
     AgentCoordinator,
     ContextAwareAgent,
@@ -117,6 +117,8 @@ def policy() -> str:
 async def run(sessions: int, turns: int, at_once: int, llm_seconds: float = 0.0) -> Seen:
     """Let so many sessions have so many turns each, and look at everything."""
     seen = Seen(expected=sessions * turns)
+    # Vocabularies are loaded before anything is timed.
+    framed_count([{"role": "user", "content": str(count_tokens("x"))}])
     recordings = joined(turns)
     talks = {f"s{n}": recordings[n % len(recordings)] for n in range(sessions)}
     client = ReplayClient(talks)
