@@ -208,32 +208,32 @@ MAY_IMPORT = {
         "service.comparison", "service.open_sessions", "service.pilot_report", "store.base", "store.distributed",
         "store.url",
     },
-    "service.refusal": {"errors"},
-    "service.body": {"errors", "service.refusal", "strict_json"},
-    "service.access": {"errors", "service.refusal"},
-    "service.readiness": {"errors", "store.base"},
-    "service.traffic": {"service.refusal"},
-    "service.operation": {
-        "agents.coordinator", "agents.turn", "service.body", "service.readiness", "service.traffic",
+    "service.http.refusal": {"errors"},
+    "service.http.body": {"errors", "service.http.refusal", "strict_json"},
+    "service.http.access": {"errors", "service.http.refusal"},
+    "service.http.readiness": {"errors", "store.base"},
+    "service.http.traffic": {"service.http.refusal"},
+    "service.http.operation": {
+        "agents.coordinator", "agents.turn", "service.http.body", "service.http.readiness", "service.http.traffic",
     },
-    "service.openapi": {"block", "service.body", "service.operation"},
-    "service.visit": {"agents.offload", "errors", "package", "service.operation"},
-    "service.resource": {
-        "agents.coordinator", "errors", "service.access", "service.body", "service.operation", "service.refusal",
+    "service.http.openapi": {"block", "service.http.body", "service.http.operation"},
+    "service.http.visit": {"agents.offload", "errors", "package", "service.http.operation"},
+    "service.http.resource": {
+        "agents.coordinator", "errors", "service.http.access", "service.http.body", "service.http.operation", "service.http.refusal",
     },
-    "service.routes_blocks": {"block", "errors", "package", "service.body", "service.operation", "service.visit"},
-    "service.routes_probes": {"service.operation", "service.refusal"},
-    "service.routes_sessions": {
-        "agents.offload", "budget", "errors", "package", "service.body", "service.operation", "service.visit",
+    "service.http.routes_blocks": {"block", "errors", "package", "service.http.body", "service.http.operation", "service.http.visit"},
+    "service.http.routes_probes": {"service.http.operation", "service.http.refusal"},
+    "service.http.routes_sessions": {
+        "agents.offload", "budget", "errors", "package", "service.http.body", "service.http.operation", "service.http.visit",
     },
-    "service.app": {
-        "agents.coordinator", "budget", "errors", "service.access", "service.openapi", "service.operation",
-        "service.readiness", "service.refusal", "service.resource", "service.routes_blocks", "service.routes_probes",
-        "service.routes_sessions", "service.traffic",
+    "service.http.app": {
+        "agents.coordinator", "budget", "errors", "service.http.access", "service.http.openapi", "service.http.operation",
+        "service.http.readiness", "service.http.refusal", "service.http.resource", "service.http.routes_blocks", "service.http.routes_probes",
+        "service.http.routes_sessions", "service.http.traffic",
     },
-    "service.server": {
-        "agents.coordinator", "budget", "errors", "service.access", "service.app", "service.operation",
-        "service.traffic",
+    "service.http.server": {
+        "agents.coordinator", "budget", "errors", "service.http.access", "service.http.app", "service.http.operation",
+        "service.http.traffic",
     },
     "benchmark": {"block", "budget", "counter", "errors", "manager"},
     "late": set(),

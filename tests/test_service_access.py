@@ -8,14 +8,14 @@ import threading
 
 import httpx
 import pytest
+from pycontext.service.http.server import start_service
 
 from pycontext import (
     StoreUnavailableError,
     ValidationError,
     open_store,
 )
-from pycontext.service.app import make_app
-from pycontext.service.server import start_service
+from pycontext.service.http.app import make_app
 from with_service import KEY, OTHER_KEY, coordinator_of, error_of, served
 
 
@@ -115,6 +115,9 @@ def test_without_keys_a_page_of_another_site_is_refused():
         ({"api_keys": {}}, "api_keys is no mapping"),
         ({"api_keys": {"short": "default"}}, "a key has 5 characters, not 16 to 512"),
         ({"api_keys": {"with space" * 3: "default"}}, "no str of visible ASCII"),
+        ({"api_keys": [KEY]}, "api_keys is no mapping"),
+        ({"api_keys": {KEY: ["default"]}}, r"api_keys has the namespace \['default'\], which is no str"),
+        ({"host": None}, "host None is NoneType, not str"),
         ({"api_keys": {KEY: "nobody"}}, "namespace 'nobody' has no coordinator"),
         ({"api_keys": {KEY: "default"}, "metrics_key": KEY}, "metrics_key is one of api_keys"),
         ({"port": 65_536}, "port 65536"),

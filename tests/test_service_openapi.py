@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models import Echo
-from pycontext.service.app import OPERATIONS, make_app
+from pycontext.service.http.app import OPERATIONS, make_app
 from with_service import KEY, coordinator_of
 
 

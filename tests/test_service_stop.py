@@ -6,12 +6,13 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 
 import httpx
 import pytest
+from pycontext.service.http.server import start_service
 
 from models import Scripted, Stuck
-from pycontext.service.server import start_service
 from with_service import Gated, coordinator_of, error_of, served
 
 
@@ -111,3 +112,28 @@ def test_a_signal_stops_it_and_the_handlers_are_as_before():
 def test_a_port_that_is_taken_is_an_error_and_not_the_end_of_the_program():
     with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
         asyncio.run(start_service(coordinator_of(), port=taken.getsockname()[1]))
+
+
+def test_what_listens_is_known_as_tcp(monkeypatch):
+    """Asyncio sends small responses at once on such sockets only; on others each waits for the client's 40 ms."""
+    listeners = []
+    create_server = asyncio.base_events.BaseEventLoop.create_server
+
+    def noted(*arguments, sock=None, **options):
+        listeners.append(sock)
+        return create_server(*arguments, sock=sock, **options)
+
+    monkeypatch.setattr(asyncio.base_events.BaseEventLoop, "create_server", noted)
+
+    async def serve():
+        async with served():
+            assert [listener.proto for listener in listeners] == [socket.IPPROTO_TCP]
+
+    asyncio.run(serve())
+
+
+@pytest.mark.parametrize(("module", "library"), [("starlette.applications", "starlette"), ("uvicorn", "uvicorn")])
+def test_without_the_extra_its_name_is_told_and_nothing_listens(monkeypatch, module, library):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(ImportError, match=rf"needs {library}: pip install 'pycontext-layer\[service\]'"):
+        asyncio.run(start_service(coordinator_of(), port=0))

@@ -1,14 +1,13 @@
 """What runs agents in production: who may work on what, what is measured, and what is served."""
 
 from pycontext.concurrency import ContextConcurrencyManager
-from pycontext.service.app import make_app
 from pycontext.service.arm import Arm
 from pycontext.service.comparison import Difference, Verdict
+from pycontext.service.http import Service, make_app, start_service
 from pycontext.service.metrics import MetricsCollector
 from pycontext.service.monitor import ProductionMonitor
 from pycontext.service.pilot import Monitor, Pilot, start_pilot
 from pycontext.service.pilot_report import PilotReport
-from pycontext.service.server import Service, start_service
 from pycontext.service.tracing import TurnTracer
 
 __all__ = [

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from pycontext.service.refusal import Refusal
+from pycontext.service.http.refusal import Refusal
 
 __all__ = ["Traffic"]
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 from pycontext.block import PROVIDER_PREFIXES, ContextBlock, ContextType
 from pycontext.errors import ConflictError, PrivilegeError, UnknownBlockError, shown
 from pycontext.package import ContextPackage
-from pycontext.service.body import Field
-from pycontext.service.operation import Answer, Call, Operation, as_json
-from pycontext.service.visit import change, look
+from pycontext.service.http.body import Field
+from pycontext.service.http.operation import Answer, Call, Operation, as_json
+from pycontext.service.http.visit import change, look
 
 __all__ = ["BLOCK_OPERATIONS"]
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Final, Self
 from pycontext.agents.coordinator import AgentCoordinator
 from pycontext.budget import check_tokens
 from pycontext.errors import ValidationError, shown
-from pycontext.service.access import is_loopback
-from pycontext.service.app import Coordinators, check_seconds, make_app, tenants_of
-from pycontext.service.operation import Metrics
+from pycontext.service.http.access import Access, is_loopback
+from pycontext.service.http.app import Coordinators, check_seconds, make_app, tenants_of
+from pycontext.service.http.operation import Metrics
 
 if TYPE_CHECKING:
     import uvicorn
 
-    from pycontext.service.traffic import Traffic
+    from pycontext.service.http.traffic import Traffic
 
 __all__ = ["Service", "start_service"]
 
@@ -166,6 +166,10 @@ async def start_service(
     check_tokens("port", port, most=65_535)
     check_seconds("lead_seconds", lead_seconds, least=0)
     check_seconds("grace_seconds", grace_seconds)
+    if not isinstance(host, str):
+        raise ValidationError(f"host {shown(host)} is {type(host).__name__}, not str")
+    # Looked at before anything listens.
+    Access(api_keys, metrics_key)
     if api_keys is None and not is_loopback(host):
         raise ValidationError(f"host {shown(host)} is for others to reach: give api_keys, or listen at 127.0.0.1")
     tenants = tenants_of(coordinator, api_keys)

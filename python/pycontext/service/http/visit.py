@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pycontext.agents.offload import on_session
 from pycontext.errors import UnknownSessionError
 from pycontext.package import ContextPackage
-from pycontext.service.operation import Call
+from pycontext.service.http.operation import Call
 
 __all__ = ["agent_name", "change", "look", "session_values"]
 

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from typing import Final
 
 from pycontext.errors import ValidationError, shown
-from pycontext.service.refusal import Refusal
+from pycontext.service.http.refusal import Refusal
 
 __all__ = ["DEFAULT_NAMESPACE", "Access", "is_loopback"]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from pycontext.block import ContextType
-from pycontext.service.body import Field
-from pycontext.service.operation import Operation
+from pycontext.service.http.body import Field
+from pycontext.service.http.operation import Operation
 
 __all__ = ["describe"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from pycontext.service.operation import Answer, Call, Operation, as_json
-from pycontext.service.refusal import Refusal
+from pycontext.service.http.operation import Answer, Call, Operation, as_json
+from pycontext.service.http.refusal import Refusal
 
 __all__ = ["PROBE_OPERATIONS"]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pycontext import strict_json
 from pycontext.errors import ValidationError, shown
-from pycontext.service.refusal import Refusal
+from pycontext.service.http.refusal import Refusal
 
 if TYPE_CHECKING:
     from starlette.requests import Request

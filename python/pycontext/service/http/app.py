@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Final
 from pycontext.agents.coordinator import AgentCoordinator
 from pycontext.budget import check_tokens
 from pycontext.errors import ValidationError, shown
-from pycontext.service.access import DEFAULT_NAMESPACE, Access
-from pycontext.service.openapi import describe
-from pycontext.service.operation import Backstage, Metrics, Operation, as_json
-from pycontext.service.readiness import Readiness
-from pycontext.service.refusal import Refusal
-from pycontext.service.resource import Resource, Rules, refused, response_of
-from pycontext.service.routes_blocks import BLOCK_OPERATIONS
-from pycontext.service.routes_probes import PROBE_OPERATIONS
-from pycontext.service.routes_sessions import SESSION_OPERATIONS
-from pycontext.service.traffic import Traffic
+from pycontext.service.http.access import DEFAULT_NAMESPACE, Access
+from pycontext.service.http.openapi import describe
+from pycontext.service.http.operation import Backstage, Metrics, Operation, as_json
+from pycontext.service.http.readiness import Readiness
+from pycontext.service.http.refusal import Refusal
+from pycontext.service.http.resource import Resource, Rules, refused, response_of
+from pycontext.service.http.routes_blocks import BLOCK_OPERATIONS
+from pycontext.service.http.routes_probes import PROBE_OPERATIONS
+from pycontext.service.http.routes_sessions import SESSION_OPERATIONS
+from pycontext.service.http.traffic import Traffic
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -74,8 +74,8 @@ def make_app(
     check_tokens("most_turns", most_turns, least=1)
     check_seconds("most_seconds", most_seconds)
     check_seconds("ready_seconds", ready_seconds)
-    tenants = tenants_of(coordinator, api_keys)
     access = Access(api_keys, metrics_key)
+    tenants = tenants_of(coordinator, api_keys)
     stores = [one.context_manager.store for one in tenants.values()]
     backstage = Backstage(
         Traffic(most_turns),

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pycontext.agents.turn import TurnReport
-from pycontext.service.body import Field
+from pycontext.service.http.body import Field
 
 if TYPE_CHECKING:
     from pycontext.agents.coordinator import AgentCoordinator
-    from pycontext.service.readiness import Readiness
-    from pycontext.service.traffic import Traffic
+    from pycontext.service.http.readiness import Readiness
+    from pycontext.service.http.traffic import Traffic
 
 __all__ = ["Answer", "Backstage", "Call", "Metrics", "Operation", "as_json"]
 

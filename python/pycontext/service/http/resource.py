@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Final
 
 from pycontext.agents.coordinator import AgentCoordinator
 from pycontext.errors import ContextError, shown
-from pycontext.service.access import Access
-from pycontext.service.body import fields_of, query_of, read_body
-from pycontext.service.operation import Answer, Backstage, Call, Operation, as_json
-from pycontext.service.refusal import Refusal, refusal_of
+from pycontext.service.http.access import Access
+from pycontext.service.http.body import fields_of, query_of, read_body
+from pycontext.service.http.operation import Answer, Backstage, Call, Operation, as_json
+from pycontext.service.http.refusal import Refusal, refusal_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -9,9 +9,9 @@ from pycontext.agents.offload import on_session
 from pycontext.budget import LARGEST_BUDGET
 from pycontext.errors import ConflictError, UnknownSessionError, ValidationError, shown
 from pycontext.package import ContextPackage
-from pycontext.service.body import Field
-from pycontext.service.operation import Answer, Call, Operation, as_json
-from pycontext.service.visit import look, session_values
+from pycontext.service.http.body import Field
+from pycontext.service.http.operation import Answer, Call, Operation, as_json
+from pycontext.service.http.visit import look, session_values
 
 __all__ = ["SESSION_OPERATIONS"]
 
