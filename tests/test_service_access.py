@@ -164,6 +164,9 @@ def test_metrics_are_those_of_the_collector():
                 "text/plain; version=0.0.4",
             )
             assert error_of(await client.get("/metrics", headers={"Host": "evil.example"})) == (403, "Forbidden")
+            # Where a header says that it comes from is nothing that we believe.
+            told = await client.get("/metrics", headers={"X-Forwarded-For": "10.0.0.9"})
+            assert told.status_code == 200
         async with served() as (_, client):
             assert error_of(await client.get("/metrics")) == (404, "NotFound")
 

@@ -225,3 +225,22 @@ def test_too_many_turns_of_one_namespace_keep_no_other_waiting():
             assert (await client.post("/v1/sessions/z/messages", json={"message": "hi"})).status_code == 200
 
     asyncio.run(send())
+
+
+def test_a_block_waits_for_the_turn_that_is_underway():
+    async def add():
+        model = Gated()
+        async with served(coordinator_of(model)) as (_, client):
+            await client.post("/v1/sessions", json={"session_id": "s"})
+            turn = asyncio.create_task(client.post("/v1/sessions/s/messages", json={"message": "hi"}))
+            await model.asked.acquire()
+            block = {"type": "MEMORY", "content": "later"}
+            adding = asyncio.create_task(client.post("/v1/sessions/s/blocks", json=block))
+            done, _ = await asyncio.wait([adding], timeout=0.2)
+            assert not done
+            model.may.set()
+            assert [(await task).status_code for task in (turn, adding)] == [200, 201]
+            blocks = (await client.get("/v1/sessions/s/blocks")).json()["blocks"]
+            assert [one["content"] for one in blocks] == ["hi", "at last", "later"]
+
+    asyncio.run(add())

@@ -137,3 +137,35 @@ def test_without_the_extra_its_name_is_told_and_nothing_listens(monkeypatch, mod
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(ImportError, match=rf"needs {library}: pip install 'pycontext-layer\[service\]'"):
         asyncio.run(start_service(coordinator_of(), port=0))
+
+
+class Optimizer:
+    """Works on sessions until it is told to stop."""
+
+    def __init__(self):
+        self.working = {}
+
+    async def start_optimization_loop(self, session_id):
+        self.working[session_id] = asyncio.Event()
+        await self.working[session_id].wait()
+        del self.working[session_id]
+
+    def stop_optimization_loop(self, session_id=None):
+        self.working[session_id].set()
+
+
+def test_what_works_in_the_background_ends_with_its_session_and_with_the_service():
+    optimizer = Optimizer()
+
+    async def stop():
+        async with served(coordinator_of(store="memory://", optimizer=optimizer)) as (service, client):
+            for name in "st":
+                await client.post("/v1/sessions", json={"session_id": name})
+            assert set(optimizer.working) == {"s", "t"}
+            assert (await client.delete("/v1/sessions/s")).status_code == 204
+            await asyncio.sleep(0)
+            assert set(optimizer.working) == {"t"}
+            await service.stop()
+            assert optimizer.working == {}
+
+    asyncio.run(stop())
