@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from pycontext.service.http.server import start_service
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +29,7 @@ from benches.page import machine
 from pycontext import ContextManager, open_store
 from pycontext.agents import ContextAwareAgent
 from pycontext.agents.coordinator import AgentCoordinator
+from pycontext.service.http.server import start_service
 
 
 @dataclass(frozen=True)

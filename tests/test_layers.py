@@ -219,17 +219,22 @@ MAY_IMPORT = {
     "service.http.openapi": {"block", "service.http.body", "service.http.operation"},
     "service.http.visit": {"agents.offload", "errors", "package", "service.http.operation"},
     "service.http.resource": {
-        "agents.coordinator", "errors", "service.http.access", "service.http.body", "service.http.operation", "service.http.refusal",
+        "agents.coordinator", "errors", "service.http.access", "service.http.body", "service.http.operation",
+        "service.http.refusal",
     },
-    "service.http.routes_blocks": {"block", "errors", "package", "service.http.body", "service.http.operation", "service.http.visit"},
+    "service.http.routes_blocks": {
+        "block", "errors", "package", "service.http.body", "service.http.operation", "service.http.visit",
+    },
     "service.http.routes_probes": {"service.http.operation", "service.http.refusal"},
     "service.http.routes_sessions": {
-        "agents.offload", "budget", "errors", "package", "service.http.body", "service.http.operation", "service.http.visit",
+        "agents.offload", "budget", "errors", "package", "service.http.body", "service.http.operation",
+        "service.http.visit",
     },
     "service.http.app": {
-        "agents.coordinator", "budget", "errors", "service.http.access", "service.http.openapi", "service.http.operation",
-        "service.http.readiness", "service.http.refusal", "service.http.resource", "service.http.routes_blocks", "service.http.routes_probes",
-        "service.http.routes_sessions", "service.http.traffic",
+        "agents.coordinator", "budget", "errors", "service.http.access", "service.http.openapi",
+        "service.http.operation", "service.http.readiness", "service.http.refusal", "service.http.resource",
+        "service.http.routes_blocks", "service.http.routes_probes", "service.http.routes_sessions",
+        "service.http.traffic",
     },
     "service.http.server": {
         "agents.coordinator", "budget", "errors", "service.http.access", "service.http.app", "service.http.operation",
@@ -294,6 +299,7 @@ FACADES = {
     "concurrency",
     "optimize",
     "service",
+    "service.http",
     "cli",
     "cli.demo",
     "cli.store",

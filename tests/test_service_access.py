@@ -8,7 +8,6 @@ import threading
 
 import httpx
 import pytest
-from pycontext.service.http.server import start_service
 
 from pycontext import (
     StoreUnavailableError,
@@ -16,6 +15,7 @@ from pycontext import (
     open_store,
 )
 from pycontext.service.http.app import make_app
+from pycontext.service.http.server import start_service
 from with_service import KEY, OTHER_KEY, coordinator_of, error_of, served
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import httpx
-from pycontext.service.http.server import start_service
 
 from models import Echo
 from pycontext import open_store
+from pycontext.service.http.server import start_service
 from with_service import coordinator_of
 
 SESSIONS = 200

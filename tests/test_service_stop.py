@@ -10,9 +10,9 @@ import sys
 
 import httpx
 import pytest
-from pycontext.service.http.server import start_service
 
 from models import Scripted, Stuck
+from pycontext.service.http.server import start_service
 from with_service import Gated, coordinator_of, error_of, served
 
 

@@ -7,12 +7,12 @@ import json
 from contextlib import asynccontextmanager
 
 import httpx
-from pycontext.service.http.server import start_service
 
 from models import Echo
 from pycontext import ContextManager
 from pycontext.agents import ContextAwareAgent
 from pycontext.agents.coordinator import AgentCoordinator
+from pycontext.service.http.server import start_service
 
 KEY = "a-key-of-the-first-tenant"
 JSON = {"Content-Type": "application/json"}
