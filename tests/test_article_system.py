@@ -40,7 +40,7 @@ def test_the_service(redis_server):
         )
         with pytest.raises(ValidationError, match="Prometheus"):
             MetricsCollector(prometheus_endpoint="http://prometheus.monitoring:9090/metrics")
-        metrics = MetricsCollector()
+        metrics = MetricsCollector(prometheus_endpoint="127.0.0.1:0")
         async with await start_service(coordinator, metrics, port=0) as service, httpx.AsyncClient() as client:
             session = (await client.post(f"{service.url}/v1/sessions", json={})).json()["session_id"]
             replies = []
@@ -51,7 +51,9 @@ def test_the_service(redis_server):
                 )
                 assert answer.status_code == 200, answer.text
                 replies.append(answer.json())
-            shown = (await client.get(f"{service.url}/metrics")).text
+            shown = (await client.get(f"http://{metrics.address}/metrics")).text
+            assert shown == (await client.get(f"{service.url}/metrics")).text
+        assert metrics.address is None
         return session, replies, shown, context_store.retrieve_session(session)
 
     session, replies, shown, package = asyncio.run(deployed())

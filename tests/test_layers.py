@@ -238,7 +238,7 @@ MAY_IMPORT = {
     },
     "service.http.server": {
         "agents.coordinator", "budget", "errors", "service.http.access", "service.http.app", "service.http.operation",
-        "service.http.traffic",
+        "service.http.traffic", "service.metrics",
     },
     "benchmark": {"block", "budget", "counter", "errors", "manager"},
     "late": set(),

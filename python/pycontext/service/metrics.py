@@ -90,6 +90,11 @@ class MetricsCollector:
             raise ValidationError("registry has metrics of another MetricsCollector already") from error
 
     @property
+    def endpoint(self) -> str | None:
+        """The host and port that `start` serves, None where it serves none."""
+        return None if self._endpoint is None else str(self._endpoint)
+
+    @property
     def address(self) -> str | None:
         """The host and port that are served, None where nothing is."""
         if self._served is None or self._endpoint is None:

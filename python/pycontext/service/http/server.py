@@ -17,6 +17,7 @@ from pycontext.errors import ValidationError, shown
 from pycontext.service.http.access import Access, is_loopback
 from pycontext.service.http.app import Coordinators, check_seconds, make_app, tenants_of
 from pycontext.service.http.operation import Metrics
+from pycontext.service.metrics import MetricsCollector
 
 if TYPE_CHECKING:
     import uvicorn
@@ -46,6 +47,7 @@ class Service:
         serving: asyncio.Task[None],
         traffic: Traffic,
         coordinators: Iterable[AgentCoordinator],
+        collector: MetricsCollector | None,
         *,
         lead_seconds: float,
         grace_seconds: float,
@@ -55,6 +57,7 @@ class Service:
         self._serving: Final = serving
         self._traffic: Final = traffic
         self._coordinators: Final = list(coordinators)
+        self._collector: Final = collector
         self._lead_seconds: Final = lead_seconds
         self._grace_seconds: Final = grace_seconds
         self._stopping: asyncio.Task[None] | None = None
@@ -123,6 +126,9 @@ class Service:
                     await coordinator.aclose()
             except TimeoutError:
                 _LOG.warning("a coordinator is not closed: turns are underway after %s s", self._grace_seconds)
+        if self._collector is not None:
+            # Last, so that what was done to the end can be scraped.
+            await asyncio.to_thread(self._collector.stop)
 
 
 async def start_service(
@@ -146,7 +152,7 @@ async def start_service(
 
     Args:
         coordinator: as in `make_app`.
-        metrics_collector: as in `make_app`.
+        metrics_collector: as in `make_app`; one that has a `prometheus_endpoint` of its own serves that as well.
         host: to listen at.
         port: to listen at; 0 for any that is free.
         api_keys: as in `make_app`; None only where `host` is this machine seen from itself.
@@ -186,6 +192,7 @@ async def start_service(
             ready_seconds=ready_seconds,
         )
         server, listening = _server(app)
+        collector = await _started(metrics_collector)
     except BaseException:
         listener.close()
         raise
@@ -198,6 +205,8 @@ async def start_service(
         if not listening.is_set():
             serving.cancel()
             listener.close()
+            if collector is not None:
+                await asyncio.to_thread(collector.stop)
     if serving.done():
         await serving
     at, taken = listener.getsockname()[:2]
@@ -209,9 +218,18 @@ async def start_service(
         serving,
         app.state.traffic,
         tenants.values(),
+        collector,
         lead_seconds=lead_seconds,
         grace_seconds=grace_seconds,
     )
+
+
+async def _started(collector: Metrics | None) -> MetricsCollector | None:
+    """The collector, if it has an address of its own that nobody serves yet; it is served now."""
+    if not isinstance(collector, MetricsCollector) or collector.endpoint is None or collector.address is not None:
+        return None
+    await asyncio.to_thread(collector.start)
+    return collector
 
 
 async def _listen(host: str, port: int) -> socket.socket:
