@@ -1,11 +1,14 @@
-"""Runs agents in production, in little: 1,000 sessions of 50 turns at once; prints a table and keeps it in a page."""
+"""Runs agents in production, in little: 1,000 sessions of 50 turns at once; prints tables and keeps them in a page."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
 import sys
 from itertools import pairwise
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -22,6 +25,8 @@ SESSIONS, TURNS = 1_000, 50
 ALONE = 40
 
 HEADINGS = ["", "alone", "at once"]
+GAP_HEADINGS = ["", "gap, median", "gap, worst", "time, median"]
+SERVICE_HEADINGS = ["clients at once", "turns a second", "p50 of a turn", "p95 of a turn", "lost"]
 
 INTRODUCTION = f"""\
 # Agents under load
@@ -41,6 +46,20 @@ have a turn underway, as the model takes no time: a turn waits for all the other
 much later than asked a task wakes up that sleeps for 5 ms; checks of the benchmark run on the same loop and are in it.
 """
 
+GAP = """\
+## A session of 200,000 blocks
+
+How long the event loop stands still while it is optimized and about half of it falls: the longest time between two
+ticks of a task that sleeps for a millisecond, medians and worst of {rounds} rounds, the two sides taking turns. The
+sketch is the article's optimizer, written anew from its description, on the event loop.
+"""
+
+SERVICE = """\
+## The service
+
+Real HTTP on loopback, server and client in processes of their own, SQLite; the model answers at once.
+"""
+
 
 def main() -> int:
     console = Console()
@@ -56,17 +75,47 @@ def main() -> int:
         progress.add_task(f"{SESSIONS:,} sessions at once", total=None)
         crowd = asyncio.run(run(SESSIONS, TURNS, SESSIONS))
     lines = [[left[0], left[1], right[1]] for left, right in zip(_column(alone), _column(crowd), strict=True)]
-    table = Table(title="turns through coordinator, optimizer and store", title_justify="left")
-    for heading in HEADINGS:
+    gap, gap_lines = _gap()
+    service_lines = [_service(clients) for clients in (1, 50)]
+    _show(console, "turns through coordinator, optimizer and store", HEADINGS, lines)
+    _show(console, "the event loop while 200,000 blocks are optimized", GAP_HEADINGS, gap_lines)
+    _show(console, "the service", SERVICE_HEADINGS, service_lines)
+    text = [INTRODUCTION, *machine(("tiktoken",)), "", markdown(HEADINGS, lines), "", EXPLANATION]
+    text += [GAP.format(rounds=gap["rounds"]), markdown(GAP_HEADINGS, gap_lines), ""]
+    text += [SERVICE, markdown(SERVICE_HEADINGS, service_lines), ""]
+    PAGE.write_text("\n".join(text), encoding="utf-8")
+    for fault in [*alone.faults, *crowd.faults][:10]:
+        console.print(fault, style="bold red", highlight=False)
+    return 2 if alone.faults or crowd.faults else 0
+
+
+def _program(name: str, *arguments: str) -> dict[str, Any]:
+    """What one of the other programs measured, in a process of its own."""
+    command = [sys.executable, "-m", f"benches.production.{name}", "--json", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    values: dict[str, Any] = json.loads(done.stdout)
+    return values
+
+
+def _gap() -> tuple[dict[str, Any], list[list[str]]]:
+    found = _program("loop_gap")
+    names = "gap_median_seconds", "gap_worst_seconds", "work_median_seconds"
+    return found, [[side, *(f"{found[side][name] * 1e3:.1f} ms" for name in names)] for side in ("ours", "sketch")]
+
+
+def _service(clients: int) -> list[str]:
+    found = _program("service_load", "--clients", str(clients))
+    times = [f"{found[name] * 1e3:.1f} ms" for name in ("p50_seconds", "p95_seconds")]
+    return [f"{clients}", f"{found['turns_per_second']:.0f}", *times, f"{found['lost']}"]
+
+
+def _show(console: Console, title: str, headings: list[str], lines: list[list[str]]) -> None:
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
         table.add_column(heading, justify="right" if heading else "left")
     for line in lines:
         table.add_row(*line)
     console.print(table)
-    text = "\n".join([INTRODUCTION, *machine(("tiktoken",)), "", markdown(HEADINGS, lines), "", EXPLANATION])
-    PAGE.write_text(text, encoding="utf-8")
-    for fault in [*alone.faults, *crowd.faults][:10]:
-        console.print(fault, style="bold red", highlight=False)
-    return 2 if alone.faults or crowd.faults else 0
 
 
 def _column(seen: Seen) -> list[tuple[str, str]]:

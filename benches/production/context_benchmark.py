@@ -1,4 +1,4 @@
-"""The article's three benchmarks on a manager as it comes: `python -m benches.context_benchmark`.
+"""The article's three benchmarks on a manager as it comes: `python -m benches.production.context_benchmark`.
 
 Writes docs/benchmark.svg, and a table with the machine and the commit to standard output.
 """

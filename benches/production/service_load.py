@@ -153,7 +153,7 @@ def measure(sessions: int, turns: int, clients: int) -> Load:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benches.service_load", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benches.production.service_load", description=__doc__)
     parser.add_argument("--sessions", type=int, default=200)
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--clients", type=int, default=50)

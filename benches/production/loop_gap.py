@@ -1,4 +1,4 @@
-"""How long an event loop stands still while a session is optimized: `python -m benches.loop_gap [--json]`.
+"""How long an event loop stands still while a session is optimized: `python -m benches.production.loop_gap [--json]`.
 
 A ticker sleeps a millisecond again and again; the gap is the longest time between two ticks. The session is new in
 every round, about half of it falls, and the two sides take turns.
