@@ -105,7 +105,7 @@ def _gap() -> tuple[dict[str, Any], list[list[str]]]:
 
 def _service(clients: int) -> list[str]:
     found = _program("service_load", "--clients", str(clients))
-    times = [f"{found[name] * 1e3:.1f} ms" for name in ("p50_seconds", "p95_seconds")]
+    times = [f"{found[name]:.1f} ms" for name in ("p50_ms", "p95_ms")]
     return [f"{clients}", f"{found['turns_per_second']:.0f}", *times, f"{found['lost']}"]
 
 
