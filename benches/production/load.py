@@ -137,7 +137,11 @@ async def run(sessions: int, turns: int, at_once: int, llm_seconds: float = 0.0)
         began = time.perf_counter()
         async with coordinator:
             gate = asyncio.Semaphore(at_once)
-            await asyncio.gather(*(_talk(coordinator, name, talk, seen, gate) for name, talk in talks.items()))
+            # Customers do not all come at the same moment.
+            starts = random.Random(7)
+            waits = [starts.uniform(0, llm_seconds) for _ in talks]
+            work = zip(talks.items(), waits, strict=True)
+            await asyncio.gather(*(_talk(coordinator, *talk, seen, gate, wait) for talk, wait in work))
             seen.seconds = time.perf_counter() - began
             ticker.cancel()
             here = {name: manager.sessions[name].to_dict() for name in talks}
@@ -150,8 +154,9 @@ async def run(sessions: int, turns: int, at_once: int, llm_seconds: float = 0.0)
 
 
 async def _talk(
-    coordinator: AgentCoordinator, name: str, messages: Messages, seen: Seen, gate: asyncio.Semaphore
+    coordinator: AgentCoordinator, name: str, messages: Messages, seen: Seen, gate: asyncio.Semaphore, wait: float
 ) -> None:
+    await asyncio.sleep(wait)
     async with gate:
         await coordinator.open_session(name)
         for place, message in enumerate(messages):
