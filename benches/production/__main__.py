@@ -24,7 +24,7 @@ SOURCE = "conversations/airline.jsonl"
 SESSIONS, TURNS = 1_000, 50
 ALONE = 40
 
-CALM_TURNS, LLM_SECONDS = 10, 5.0
+CALM_TURNS, LLM_SECONDS = 5, 5.0
 
 HEADINGS = ["", "alone", f"{SESSIONS:,} at once, the model takes {LLM_SECONDS:.0f} s", f"{SESSIONS:,} at once"]
 GAP_HEADINGS = ["", "gap, median", "gap, worst", "time, median"]
