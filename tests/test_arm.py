@@ -32,6 +32,15 @@ def test_another_process_has_the_same_places():
     assert done.stdout.strip() == str(here)
 
 
+def test_a_release_moves_nobody_to_the_other_arm():
+    """These numbers were drawn once: whoever changes them changes the arms of sessions that are underway."""
+    assert [Split("pilot", 0.5).place_of(name) for name in ("s0", "s1", "a:b")] == [
+        0.5620649468524467,
+        0.07792796564883786,
+        0.29358676012155516,
+    ]
+
+
 def test_places_are_spread_evenly_and_drawn_anew_for_another_experiment():
     one, other = ([Split(name, 0.5).place_of(f"s{i}") for i in range(20_000)] for name in ("e", "f"))
     for places in (one, other):

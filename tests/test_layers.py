@@ -182,9 +182,10 @@ MAY_IMPORT = {
     "agents.telecom": {"agents.base", "agents.client", "agents.form", "block", "errors", "manager"},
     "agents.replay": {"agents.client", "agents.turn", "errors", "messages.openai"},
     "agents.route": {"block", "budget", "errors", "handoff"},
+    "agents.conversations": {"agents.route", "block", "errors", "handoff", "manager"},
     "agents.coordinator": {
-        "agents.base", "agents.offload", "agents.route", "agents.turn", "block", "budget", "concurrency.manager",
-        "errors", "handoff", "manager", "package", "store.base", "store.distributed",
+        "_core", "agents.base", "agents.conversations", "agents.offload", "agents.route", "agents.turn", "block",
+        "budget", "concurrency.manager", "errors", "manager", "package", "store.base", "store.distributed",
     },
     "service.endpoint": {"errors"},
     "service.labels": set(),

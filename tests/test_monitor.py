@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
+import signal
 import socket
 import ssl
 import sys
 import threading
+import warnings
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -343,6 +346,44 @@ def test_no_thread_before_the_first_turn_and_none_after_close(agent):
     assert monitor.close()
     assert threads() == []
     agent.lines(11)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+@pytest.mark.parametrize("holds_lock", [True, False])
+def test_a_child_process_waits_for_nothing_of_its_parent_and_sends_what_is_its_own(agent, holds_lock):
+    monitor = ProductionMonitor(port=agent.port, flush_seconds=0 if holds_lock else 3600)
+    monitor.turn_ended(report_of())
+    if holds_lock:
+        agent.lines(11)
+    # What a thread may hold at the moment of a fork; no test could wait for that moment.
+    lock = monitor._outbox._changed  # noqa: SLF001
+    is_held, done = threading.Event(), threading.Event()
+
+    def hold():
+        with lock:
+            is_held.set()
+            done.wait()
+
+    holder = threading.Thread(target=hold)
+    if holds_lock:
+        holder.start()
+        is_held.wait()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        # Nothing of pytest's may run here: whatever happens, this ends; so does a wait for ever.
+        signal.alarm(20)
+        monitor.record(report_of(), arm="child")
+        os._exit(0 if monitor.close() and monitor.sent == 1 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    done.set()
+    if holds_lock:
+        holder.join()
+    assert {tags["arm"] for *_, tags in agent.lines(11)} == {"child"}
+    assert monitor.close()
+    if not holds_lock:
+        assert {tags["arm"] for *_, tags in agent.lines(11)} == {"managed"}
 
 
 @pytest.mark.parametrize(

@@ -145,6 +145,15 @@ def test_a_block_from_an_hour_ahead_is_not_raised_and_lowers_no_other():
     assert "score of 0.300" in selection.explain("low")
 
 
+def test_beside_a_block_from_ahead_scores_do_not_fall_with_the_clock():
+    """Age is counted to the newest of the others, whenever somebody looks."""
+    for minutes in (0, 30):
+        manager = manager_of(("ahead", MEMORY, 0.5, -60), ("m", MEMORY, 0.6, 0), ("low", MEMORY, 0.3, 0))
+        selection = look(manager, 8, clock=lambda minutes=minutes: NOW + minutes * MINUTE)
+        assert ids(manager) == ["m"]
+        assert "score of 0.300" in selection.explain("low")
+
+
 def test_the_last_turns_are_raised_once_however_often_somebody_looks():
     turns = [(f"t{at}", USER, 0.9 if at == 0 else 0.2, 0) for at in range(30)]
     manager = manager_of(*turns)
@@ -371,17 +380,23 @@ def test_a_bad_block_does_not_end_the_loop(caplog):
 
 def test_a_clock_that_fails_is_survived(caplog):
     manager = manager_of(*facts(30))
-    times = iter([-1, NOW, NOW])
+    looks = []
+
+    def clock():
+        looks.append(NOW)
+        if len(looks) == 1:
+            raise OSError("the clock stands still")
+        return NOW
 
     async def main():
-        async with optimizer_of(manager, clock=lambda: next(times)) as optimizer:
+        async with optimizer_of(manager, clock=clock) as optimizer:
             task = asyncio.create_task(optimizer.start_optimization_loop("s"))
             await until(lambda: len(ids(manager)) < 30)
             task.cancel()
 
     with caplog.at_level(logging.ERROR, "pycontext.optimize"):
         asyncio.run(main())
-    assert "now -1 is not a whole number" in caplog.text
+    assert "the clock stands still" in caplog.text
 
 
 def test_a_session_that_did_not_change_is_not_looked_into(monkeypatch):

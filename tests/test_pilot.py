@@ -16,6 +16,7 @@ from pycontext import (
     DistributedContextStore,
     LLMRefusedError,
     LLMUnavailableError,
+    StoreUnavailableError,
     ValidationError,
     open_store,
 )
@@ -373,6 +374,68 @@ def test_neither_a_model_that_is_away_nor_failures_between_successes_trip_the_gu
     third = Model(lambda session: None if sessions.index(session) % 3 == 2 else LLMRefusedError("no"))
     _, report = run(third, lambda pilot: all_of(pilot, sessions), guardrail=3)
     assert (report.state, report.arms[MANAGED].errors) == ("live", 8)
+
+
+def test_a_store_that_is_away_for_a_while_does_not_end_a_pilot():
+    class Store:
+        """Is away when it is told so."""
+
+        def __init__(self):
+            self.store, self.is_away = open_store("memory://"), False
+
+        def __getattr__(self, name):
+            if self.is_away:
+                raise StoreUnavailableError("away")
+            return getattr(self.store, name)
+
+    store, sessions = Store(), ids_of(MANAGED, 6)
+
+    async def work(pilot):
+        store.is_away = True
+        for session in sessions:
+            with pytest.raises(StoreUnavailableError):
+                await pilot.handle(session, "hello")
+        store.is_away = False
+        await talk(pilot, sessions[0], 1)
+
+    _, report = run(Model(), work, store=store, guardrail=3)
+    assert (report.state, report.arms[MANAGED].errors, report.arms[MANAGED].turns) == ("live", 6, 7)
+
+
+def test_both_arms_have_the_settings_of_the_agents_own_manager():
+    managers, own = [], ContextManager(300, 0.1, duplicates="drop", policy="window", originals_bytes=500)
+
+    class Agent(ContextAwareAgent):
+        def for_manager(self, context_manager):
+            managers.append(context_manager)
+            return super().for_manager(context_manager)
+
+    run(Model(), nothing, agent=Agent(Model(), "helper", own, prompt="You help."))
+    names = ("max_tokens", "relevance_threshold", "counter", "policy", "duplicates", "originals_bytes")
+    assert len(managers) == 2
+    for manager in managers:
+        assert [getattr(manager, name) for name in names] == [getattr(own, name) for name in names]
+    assert sorted(manager.shadow for manager in managers) == [False, True]
+
+
+def test_a_pilot_over_redis_loses_no_session(redis_server):
+    (managed,), (baseline,) = ids_of(MANAGED, 1), ids_of(BASELINE, 1)
+    model, store = Model(), DistributedContextStore(redis_server.url, ttl=60)
+
+    async def live(pilot):
+        await asyncio.gather(talk(pilot, managed, 8), talk(pilot, baseline, 8))
+        pilot.stop()
+        await talk(pilot, managed, 1, start=8)
+
+    async def again(pilot):
+        await asyncio.gather(talk(pilot, managed, 1, start=9), talk(pilot, baseline, 1, start=8))
+
+    assert run(model, live, store=store)[1].state == "stopped"
+    run(model, again, store=redis_server.url, most_open=1)
+    assert len(model.asked(baseline)[-1]) == 1 + 9 + 8
+    for turn, texts in enumerate(model.asked(managed)):
+        assert texts[-1].startswith(f"turn {turn}: ")
+    assert store.store.load(managed).blocks[-1].content.startswith("answer ")
 
 
 async def nothing(_):

@@ -106,7 +106,7 @@ class ContextManager:
         self.duplicates: Final = duplicates
         self.shadow: Final = shadow
         self._mirror = None if store is None else Mirror(store, self.counter)
-        self._originals_bytes: Final = originals_bytes
+        self.originals_bytes: Final = originals_bytes
         self._sessions: dict[str, Session] = {}
         self._replays: Final = Replays()
         # Guards which sessions there are; each session has a lock of its own for its blocks. Whoever holds both took
@@ -622,7 +622,7 @@ class ContextManager:
         self._sessions[session.package.session_id] = session
 
     def _originals(self) -> Originals:
-        return Originals(max_bytes=self._originals_bytes)
+        return Originals(max_bytes=self.originals_bytes)
 
     def _session(self, session_id: str) -> Session:
         session = self._find(session_id)

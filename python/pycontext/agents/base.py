@@ -196,7 +196,8 @@ class ContextAwareAgent:
             values = form.read(answer)
         except AnswerError as error:
             _LOG.info("agent %s: asked once more: %s", self.role, error)
-            if len(answer) < self.context_manager.max_tokens // _REPAIR_SHARE:
+            # Providers refuse messages without a text.
+            if answer.strip() and len(answer) < self.context_manager.max_tokens // _REPAIR_SHARE:
                 asked.append(("assistant", answer))
             asked.append(("user", form.repair(error)))
             answer = await self._ask(await self._request(asked), with_tools=False)

@@ -9,23 +9,24 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, Self
 
+from pycontext._core import check_id
 from pycontext.agents.base import ContextAwareAgent, Reply
+from pycontext.agents.conversations import Conversations
 from pycontext.agents.offload import on_session
 from pycontext.agents.route import Receiver, Route, by_intent
 from pycontext.agents.turn import Observer, Outcome, Turn
-from pycontext.block import ContextBlock, ContextType
+from pycontext.block import ContextType
 from pycontext.budget import check_tokens
 from pycontext.concurrency.manager import ContextConcurrencyManager
 from pycontext.errors import (
+    ContextError,
     FencedError,
     HopLimitError,
     SessionGoneError,
-    UnknownBlockError,
     UnknownSessionError,
     ValidationError,
     shown,
 )
-from pycontext.handoff import handoff, transfer
 from pycontext.manager import ContextManager
 from pycontext.package import ContextPackage
 from pycontext.store.base import ContextStore
@@ -34,9 +35,6 @@ from pycontext.store.distributed import DistributedContextStore
 __all__ = ["AgentCoordinator", "SessionOptimizer"]
 
 _LOG: Final = logging.getLogger("pycontext.agents")
-
-# As the article has it.
-_USER_SCORE: Final = 0.9
 
 
 class SessionOptimizer(Protocol):
@@ -118,6 +116,7 @@ class AgentCoordinator:
         self.receivers: Final = dict(receivers or {})
         for name in self.receivers:
             self._known(name)
+        self._conversations: Final = Conversations(context_manager, self.receivers, self._names)
         self.max_hops: Final = max_hops
         self.concurrency: Final = ContextConcurrencyManager() if concurrency is None else concurrency
         self._optimizer: Final = optimizer
@@ -143,12 +142,15 @@ class AgentCoordinator:
         Raises:
             ValidationError: there is such a session, or the id is outside its limits.
         """
-        if session_id is not None and "~" in session_id:
-            raise ValidationError(f"session_id {shown(session_id)} has a ~, which the sessions of handoffs have")
         name = str(uuid.uuid4()) if session_id is None else session_id
         async with self.concurrency.session_context(name):
+            if "~" in name:
+                raise ValidationError(f"session_id {shown(name)} has a ~, which the sessions of handoffs have")
+            if session_id is not None and self.receivers and await self._goes_on(name):
+                raise ValidationError(f"session_id {shown(name)} is the id of a session")
             opened = await self.agents[self.entry].for_session(name).initialize_session(name)
             await self._have(name, opened)
+            await self._close_idle()
         return name
 
     async def handle(
@@ -177,7 +179,12 @@ class AgentCoordinator:
             LLMError: there is no answer; the message is in the session.
             FencedError: another coordinator hands the session on all the time.
         """
+        if not isinstance(message, str):
+            raise ValidationError(f"message {shown(message)} is {type(message).__name__}, not str")
         new_id = str(uuid.uuid4()) if message_id is None else message_id
+        # The ids of the answers as well, before anything is added.
+        for name in self.agents:
+            check_id("message_id with the agent's name", f"{new_id}.{name}")
         return await self._observed(session_id, new_id, message, metadata)
 
     async def add_context(
@@ -200,6 +207,7 @@ class AgentCoordinator:
         manager = self.context_manager
         async with self.concurrency.session_context(session_id):
             current = await self._current(session_id)
+            await self._close_idle()
             return await on_session(
                 manager,
                 current,
@@ -221,7 +229,7 @@ class AgentCoordinator:
         """
         async with self.concurrency.session_context(session_id):
             current = await self._current(session_id)
-            message_id = await on_session(self.context_manager, current, self._last_message, current)
+            message_id = await on_session(self.context_manager, current, self._conversations.last_message, current)
         return None if message_id is None else await self._observed(session_id, message_id, None, None)
 
     async def hand_over(self, session_id: str, to: str) -> None:
@@ -285,6 +293,8 @@ class AgentCoordinator:
                         # Another coordinator has handed it on, or begun it anew: look where it is now, once.
                         self._live.pop(session_id, None)
                         reply = await self._turn(turn, message_id, message, metadata)
+                    finally:
+                        await self._close_idle()
         except asyncio.CancelledError as error:
             self._tell(turn, "cancelled", error)
             raise
@@ -296,23 +306,22 @@ class AgentCoordinator:
             if self._underway == 0:
                 self._idle.set()
         self._tell(turn, "done", None)
-        await self._close_idle()
         return reply
 
     async def _turn(
         self, turn: Turn, message_id: str, message: str | None, metadata: Mapping[str, str] | None
     ) -> Reply:
-        current = await self._current(turn.session_id)
-        is_new = False
-        if message is not None:
-            is_new = await on_session(
-                self.context_manager, current, self._add_once, current, message, message_id, metadata
-            )
+        manager, session_id = self.context_manager, turn.session_id
+        live = await self._open(session_id)
+        current, is_new = await on_session(
+            manager, live, self._conversations.begin, session_id, live, message, message_id, metadata
+        )
+        await self._have(session_id, current)
         while True:
             agent = self._agent(current)
             name = turn.agent = self._names[agent.role]
             answer_id = f"{message_id}.{name}"
-            said = None if is_new else await on_session(self.context_manager, current, self._block, current, answer_id)
+            said = None if is_new else await on_session(manager, current, self._conversations.block, current, answer_id)
             reply = await agent.respond(block_id=answer_id) if said is None else agent.recall(said.content)
             to = reply.to
             if to is None and name == self.entry and reply.data is not None:
@@ -327,38 +336,24 @@ class AgentCoordinator:
     async def _hand_over(self, session_id: str, current: str, to: str) -> str:
         """Give the session to another agent, and return the id under which it goes on."""
         manager, role = self.context_manager, self.agents[to].role
-        went = await on_session(manager, current, self._passed_on, current, to, role)
+        went = await on_session(manager, current, self._conversations.pass_on, current, to, role)
         _LOG.info("session %s goes on with %s", session_id, role)
         await self._have(session_id, went)
         return went
 
-    def _passed_on(self, current: str, to: str, role: str) -> str:
-        manager = self.context_manager
-        rule = self.receivers.get(to)
-        if rule is None:
-            if manager.store is None:
-                return manager.import_session(transfer(manager.sessions[current], to=role), trust="self")
-            manager.transfer(current, role)
-            manager.refresh(current)
-            return current
-        base, _, number = current.partition("~")
-        made = handoff(
-            manager.sessions[current],
-            to=role,
-            budget=rule.budget,
-            allow=rule.allow,
-            receiver_tools=rule.tools,
-            redact=rule.redact,
-            metadata=rule.metadata,
-            # That it is in the store is what says that the conversation goes on there.
-            session_id=f"{base}~{int(number or 0) + 1}",
-        )
-        new_id = manager.import_session(made.package, trust="self")
-        manager.close_session(current)
-        return new_id
-
     async def _current(self, session_id: str) -> str:
-        """The session in which a conversation is now, live.
+        """The session in which a conversation is now, live, with what other processes have written.
+
+        Raises:
+            UnknownSessionError: there is no such conversation.
+        """
+        live = await self._open(session_id)
+        current = await on_session(self.context_manager, live, self._conversations.latest, session_id, live)
+        await self._have(session_id, current)
+        return current
+
+    async def _open(self, session_id: str) -> str:
+        """The session in which a conversation was when somebody here last looked, live.
 
         Raises:
             UnknownSessionError: there is no such conversation.
@@ -367,26 +362,18 @@ class AgentCoordinator:
             raise UnknownSessionError(f"session {shown(session_id)} is no conversation: it is a part of one")
         current = self._live.get(session_id)
         if current is None or current not in self.context_manager.sessions:
-            current = await on_session(self.context_manager, session_id, self._found, session_id)
+            current = await on_session(self.context_manager, session_id, self._conversations.found, session_id)
             await self._have(session_id, current)
         self._live.move_to_end(session_id)
         return current
 
-    def _found(self, session_id: str) -> str:
-        manager = self.context_manager
-        current = session_id
-        manager.refresh(current)
-        if not self.receivers:
-            return current
-        for number in range(1, 1 << 16):
-            following = f"{session_id}~{number}"
-            try:
-                manager.refresh(following)
-            except UnknownSessionError:
-                break
-            manager.close_session(current)
-            current = following
-        return current
+    async def _goes_on(self, session_id: str) -> bool:
+        """Whether there is a conversation of that id, also where nothing but a session of a handoff is left of it."""
+        try:
+            await self._current(session_id)
+        except UnknownSessionError:
+            return False
+        return True
 
     async def _have(self, session_id: str, current: str) -> None:
         """Note where a conversation is, and let the optimizer work on it."""
@@ -408,11 +395,22 @@ class AgentCoordinator:
 
     async def _close_idle(self) -> None:
         """Close what was longest without a turn, where there are too many sessions in memory."""
-        while self.context_manager.store is not None and len(self._live) > self._keep_live:
-            session_id, current = next(iter(self._live.items()))
+        if self.context_manager.store is None or len(self._live) <= self._keep_live:
+            return
+        for session_id in list(self._live):
+            if len(self._live) <= self._keep_live:
+                break
+            # Whoever holds or waits for one needs it in a moment, and nobody here waits for him.
+            if not self.concurrency.cleanup_session(session_id):
+                continue
             async with self.concurrency.session_context(session_id):
-                if self._live.get(session_id) == current:
-                    await self._close(session_id, current)
+                if session_id not in self._live:
+                    continue
+                try:
+                    await self._close(session_id, self._live[session_id])
+                except ContextError as error:
+                    # It was deleted, or the store is down: that is not the business of who has a turn now.
+                    _LOG.warning("session %s could not be closed: %s", session_id, error)
 
     async def _close(self, session_id: str, current: str) -> None:
         self._stop(current)
@@ -426,29 +424,6 @@ class AgentCoordinator:
         if role not in self._names:
             raise ValidationError(f"session {shown(current)} belongs to {shown(role)}, which is no agent here")
         return self.agents[self._names[role]].for_session(current)
-
-    def _add_once(self, current: str, message: str, message_id: str, metadata: Mapping[str, str] | None) -> bool:
-        """Add what the user said, and return True; False where it is there already."""
-        known = self._block(current, message_id)
-        if known is None:
-            self.context_manager.add_context(
-                current, message, ContextType.USER, _USER_SCORE, metadata, block_id=message_id
-            )
-        elif (known.type, known.content) != (ContextType.USER, message):
-            raise ValidationError(f"message_id {shown(message_id)} is that of another message")
-        return known is None
-
-    def _block(self, current: str, block_id: str) -> ContextBlock | None:
-        try:
-            return self.context_manager.get_block(current, block_id)
-        except UnknownBlockError:
-            return None
-
-    def _last_message(self, current: str) -> str | None:
-        """The id of what the user said last."""
-        blocks = self.context_manager.sessions[current].blocks
-        rows = [row for row, kind in enumerate(blocks.types.tolist()) if kind == ContextType.USER.value]
-        return blocks[rows[-1]].id if rows else None
 
     def _known(self, name: str) -> str:
         if name not in self.agents:

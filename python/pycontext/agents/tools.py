@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import json
 import logging
@@ -85,6 +86,13 @@ async def call_tool(tools: Tools | None, call: ToolCall) -> str:
         return _error(f"there is no tool {shown(call.name)}: the agent has none")
     try:
         result = await tools.call(call)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # Nobody cancelled the turn: something that the tool waited for was given up.
+        _LOG.warning("tool %s failed: %s", shown(call.name), type(error).__name__)
+        return _error(type(error).__name__)
     except Exception as error:  # noqa: BLE001  # a tool can fail in any way, and the model must learn that it did
         _LOG.warning("tool %s failed: %s", shown(call.name), type(error).__name__, exc_info=True)
         # The text of an error of ours is meant for readers; that of others may hold what is secret.

@@ -189,7 +189,8 @@ class RealTimeContextOptimizer:
         package = self.context_manager.sessions.get(session_id)
         if package is None or package.blocks.total_cost("text") <= self.token_budget:
             return None
-        now = min(self._clock(), int(package.blocks.timestamps.max(initial=0)))
+        stamps = package.blocks.timestamps
+        now = int(stamps.max(initial=0, where=stamps <= self._clock()))
         try:
             return self.context_manager.prune(
                 session_id, self.token_budget, policy=self._policy, render="text", now=now

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections import deque
 from collections.abc import Callable
 from threading import Condition, Thread
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 __all__ = ["Outbox"]
 
@@ -22,7 +24,8 @@ T = TypeVar("T")
 class Outbox(Generic[T]):
     """Holds items until its thread has sent them; what finds no room or cannot be sent is dropped and counted.
 
-    The thread begins with the first item and ends with `close`. That sending fails is logged when it begins to.
+    The thread begins with the first item and ends with `close`. That sending fails is logged when it begins to. A child
+    process begins with none: what waits is sent by its parent.
 
     Args:
         send: sends items in their order; raises where it could not.
@@ -36,13 +39,18 @@ class Outbox(Generic[T]):
         self._to: Final = to
         self._capacity: Final = capacity
         self._every_seconds: Final = every_seconds
-        self._changed: Final = Condition()
+        self._is_closed = False
+        self._has_failed = False
+        self._begin()
+        _ALL.add(self)
+
+    def _begin(self) -> None:
+        """Have nothing, and no thread."""
+        self._changed = Condition()
         self._items: deque[T] = deque()
         self._thread: Thread | None = None
         self._is_sending = False
         self._is_hurried = False
-        self._is_closed = False
-        self._has_failed = False
         self.sent = 0
         self.dropped = 0
 
@@ -53,7 +61,6 @@ class Outbox(Generic[T]):
                 self.dropped += 1
                 return
             self._items.append(item)
-            # In a process that was forked there is none.
             if self._thread is None or not self._thread.is_alive():
                 # A daemon: a program that forgets to close still ends.
                 self._thread = Thread(target=self._run, name="pycontext-outbox", daemon=True)
@@ -112,3 +119,17 @@ class Outbox(Generic[T]):
             self._items.clear()
             self._is_sending = True
             return items
+
+
+# Those of this process, for its children: the lock may be held by a thread that a child does not have.
+_ALL: Final[WeakSet[Outbox[Any]]] = WeakSet()
+
+
+def _after_fork() -> None:
+    for outbox in list(_ALL):
+        outbox._begin()  # noqa: SLF001  # of this module
+
+
+# Windows forks no process.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

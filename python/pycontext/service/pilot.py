@@ -17,6 +17,7 @@ from pycontext.errors import (
     BudgetExceededError,
     LLMError,
     LLMUnavailableError,
+    StoreUnavailableError,
     UnknownSessionError,
     ValidationError,
     shown,
@@ -78,7 +79,7 @@ async def start_pilot(
         first_look: pairs of sessions at the first look, 2 or more.
         most_pairs: that are compared.
         guardrail: managed sessions that fail one after the other, none between them done well, before all go to the
-            baseline; what a model fails that is away does not count. 1 or more.
+            baseline; what fails as a model or the store is away does not count. 1 or more.
         most_open: sessions that stay open between turns, 1 or more.
 
     Raises:
@@ -123,6 +124,7 @@ def _manager(own: ContextManager, store: ContextStore, arm: Arm) -> ContextManag
         duplicates=own.duplicates,
         shadow=arm is Arm.BASELINE,
         store=store,
+        originals_bytes=own.originals_bytes,
     )
 
 
@@ -327,7 +329,7 @@ class Pilot:
         """Stop where managed sessions fail one after the other: nobody needs to wait for a comparison then."""
         if error is None:
             self._failed.clear()
-        elif not isinstance(error, LLMUnavailableError):
+        elif not isinstance(error, LLMUnavailableError | StoreUnavailableError):
             self._failed.add(session_id)
             if len(self._failed) >= self._guardrail:
                 self.stop(f"guardrail: {len(self._failed)} managed sessions failed one after the other")
