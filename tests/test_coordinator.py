@@ -439,6 +439,10 @@ def test_what_a_coordinator_refuses(url):
             await coordinator.open_session("s")
         with pytest.raises(ValidationError, match="agent 'nobody' is not one of a"):
             await coordinator.hand_over("s", "nobody")
+        before = (await coordinator.package("s")).version
+        with pytest.raises(ValidationError, match="agent 'a' has session 's' already"):
+            await coordinator.hand_over("s", "a")
+        assert (await coordinator.package("s")).version == before
 
     asyncio.run(refuse())
 

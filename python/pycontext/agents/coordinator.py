@@ -240,7 +240,10 @@ class AgentCoordinator:
             ValidationError: there is no agent of that name, or it has the session already.
         """
         async with self.concurrency.session_context(session_id):
-            await self._hand_over(session_id, await self._current(session_id), self._known(to))
+            current = await self._current(session_id)
+            if self._names.get(self.context_manager.sessions[current].agent_id) == self._known(to):
+                raise ValidationError(f"agent {shown(to)} has session {shown(session_id)} already")
+            await self._hand_over(session_id, current, to)
 
     async def package(self, session_id: str) -> ContextPackage:
         """Return the live package of a conversation: that of the agent that has it.
