@@ -157,7 +157,7 @@ def test_a_session_that_cannot_be_closed_costs_no_other_its_answer(url, caplog):
     ("message", "message_id", "error"),
     [
         (None, None, "message None is NoneType, not str"),
-        ("hello", "m" * 250, "message_id with the agent's name 'm+… is 257 bytes, over 256"),
+        ("hello", "m" * 250, "message_id with the agent's name 'm+… is 259 bytes, over 256"),
     ],
 )
 def test_what_cannot_be_answered_is_not_added(url, message, message_id, error):

@@ -281,6 +281,31 @@ def test_a_turn_that_changes_hands_for_ever_is_stopped():
         asyncio.run(talk())
 
 
+def test_an_agent_gets_a_turn_back(url):
+    class NotMine(ContextAwareAgent):
+        async def respond(self, **_options):
+            return Reply("", self.role, self.session_id, to="intent")
+
+    manager = ContextManager(store=url)
+    intents = Scripted(intent("technical"), intent("billing"))
+    agents = {
+        "intent": ContextAwareIntentAgent(intents, context_manager=manager),
+        "technical": NotMine(Echo(), "tech", manager, prompt="Not mine."),
+        "billing": ContextAwareAgent(Echo(), "bill", manager, prompt="You bill."),
+    }
+    coordinator = AgentCoordinator(agents, manager)
+
+    async def talk():
+        await coordinator.open_session("s")
+        first = await coordinator.handle("s", "refund", message_id="m0")
+        return first, await coordinator.handle("s", "refund", message_id="m0"), await coordinator.package("s")
+
+    first, again, package = asyncio.run(talk())
+    assert first == again
+    assert (first.agent, first.text) == ("billing", "you said refund")
+    assert [block.id for block in package.blocks] == ["m0", "m0.intent", "m0.intent.2", "m0.billing"]
+
+
 def test_sessions_go_on_at_the_same_time_and_the_turns_of_one_after_the_other(url):
     team = Team(url, intents=[intent("billing")] * 40)
 

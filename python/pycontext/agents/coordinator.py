@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final, Protocol, Self
 
@@ -184,7 +184,7 @@ class AgentCoordinator:
         new_id = str(uuid.uuid4()) if message_id is None else message_id
         # The ids of the answers as well, before anything is added.
         for name in self.agents:
-            check_id("message_id with the agent's name", f"{new_id}.{name}")
+            check_id("message_id with the agent's name", f"{new_id}.{name}.{self.max_hops}")
         return await self._observed(session_id, new_id, message, metadata)
 
     async def add_context(
@@ -320,10 +320,13 @@ class AgentCoordinator:
             manager, live, self._conversations.begin, session_id, live, message, message_id, metadata
         )
         await self._have(session_id, current)
+        times: Counter[str] = Counter()
         while True:
             agent = self._agent(current)
             name = turn.agent = self._names[agent.role]
-            answer_id = f"{message_id}.{name}"
+            times[name] += 1
+            # An agent may get a turn back.
+            answer_id = f"{message_id}.{name}" if times[name] == 1 else f"{message_id}.{name}.{times[name]}"
             said = None if is_new else await on_session(manager, current, self._conversations.block, current, answer_id)
             reply = await agent.respond(block_id=answer_id) if said is None else agent.recall(said.content)
             to = reply.to
