@@ -19,6 +19,7 @@ from pycontext.formatter import Formatter, Render
 from pycontext.limits import DEFAULT, Limits
 from pycontext.metrics import ContextMetrics
 from pycontext.policy import Policy, check_fraction
+from pycontext.query import Query, turns_of
 from pycontext.scorer import LexicalScorer, score_with
 from pycontext.selection import Selection
 
@@ -351,14 +352,18 @@ class BlockSet(BlockList):
         with self.settled():
             return _core.effective_scores(self._columns, factor_per_minute, floor, _time(now))
 
-    def matches(self, query: str) -> NDArray[np.float64]:
-        """Return how well each block matches a query by its words, from 0 to 1, as `LexicalScorer` describes.
+    def matches(self, query: str, kind: Literal["bm25", "tfidf"] = "bm25") -> NDArray[np.float64]:
+        """Return how well each block matches a query by its words, from 0 to 1.
+
+        Args:
+            query: what is asked.
+            kind: "bm25" as `LexicalScorer` describes; "tfidf" for cosines as `TfidfScorer` describes.
 
         Raises:
-            ValidationError: `query` is no str.
+            ValidationError: `query` is no str, or there is no such kind.
         """
         with self.settled():
-            return _core.matches(self._columns, query)
+            return _core.matches(self._columns, query, kind)
 
     def metrics(self, max_tokens: int = 8192) -> ContextMetrics:
         """Measure the set against a budget; takes the same time for any number of blocks.
@@ -389,7 +394,7 @@ class BlockSet(BlockList):
         budget: Budget | int,
         *,
         policy: Policy | str | None = None,
-        query: str | None = None,
+        query: Query | None = None,
         scorer: Scorer | None = None,
         render: Render = "openai",
         now: int | None = None,
@@ -397,52 +402,51 @@ class BlockSet(BlockList):
     ) -> Selection:
         """Choose the blocks that stay, as the function `prune` does; works on a snapshot while others go on."""
         available = available_of(budget)
-        policy = Policy.of(policy)
+        policy = Policy.of(policy, query)
+        turns = None if query is None else turns_of(query)
         # To ask whether nothing is an iterable takes as long as a tenth of a small prune.
         pins = [] if pin is _NO_PINS else _pins(pin)
         if now is not None:
             now = _time(now)
-        if scorer is not None and query is not None and isinstance(scorer, LexicalScorer):
+        if turns is not None and isinstance(scorer, LexicalScorer):
             # Its index is that of the set itself.
             scorer = None
         if scorer is None and isinstance(render, str) and isinstance(self._counter, EncodingCounter):
             if self._held:
                 self._read_back()
-            chosen = _core.prune(self._columns, available, render, policy.compiled, pins, now, query)
+            chosen = _core.prune(self._columns, available, render, policy.compiled, pins, now, turns)
             return Selection(chosen, policy.name, render, self._counter)
-        return self._prune_plugged(available, policy, query, scorer, render, now, pins)
+        return self._prune_plugged(available, policy, turns, scorer, render, now, pins)
 
     def _prune_plugged(
         self,
         available: int,
         policy: Policy,
-        query: str | None,
+        turns: list[str] | None,
         scorer: Scorer | None,
         render: Render,
         now: int | None,
         pins: list[str],
     ) -> Selection:
         """The same where a plug-in counts, scores or renders."""
-        if query is None and scorer is not None:
+        if turns is None and scorer is not None:
             raise ValidationError("scorer needs a query")
-        if query is not None and not isinstance(query, str):
-            raise ValidationError(f"query {shown(query)} is {type(query).__name__}, not str")
         if not isinstance(render, str | Formatter) and not callable(render):
             raise ValidationError(f"render {shown(render)} is neither openai, text, a Formatter nor a function")
         with self.settled():
             if not isinstance(render, Formatter):
                 # Counted here and not in the snapshot, so that the next prune finds it.
                 count_costs(self._columns, self._counter, render if isinstance(render, str) else "text")
-            # Asked of the set itself, which has the index.
-            relevance = _core.matches(self._columns, query) if query is not None and scorer is None else None
-            columns = self._columns.snapshot()
-        if query is not None and scorer is not None:
-            relevance = score_with(scorer, query, self._over(columns))
+            columns = self._columns.snapshot(is_indexed=turns is not None or policy.asks_index)
+        relevance = None
+        if turns is not None and scorer is not None:
+            turns = _core.turns(columns, turns)
+            relevance = score_with(scorer, turns, self._over(columns))
         drawn = Drawn.of(render, self._counter, lambda: self._over(columns))
 
         def run(room: int) -> Selection:
             chosen = _core.prune(
-                columns, room, drawn.costs_as, policy.compiled, pins, now, None, relevance, drawn.costs
+                columns, room, drawn.costs_as, policy.compiled, pins, now, turns, relevance, drawn.costs
             )
             return Selection(chosen, policy.name, drawn.name, self._counter)
 
@@ -508,7 +512,7 @@ def prune(
     budget: Budget | int,
     *,
     policy: Policy | str | None = None,
-    query: str | None = None,
+    query: Query | None = None,
     scorer: Scorer | None = None,
     render: Render = "openai",
     counter: str | TokenCounter | None = None,
@@ -524,10 +528,11 @@ def prune(
     Args:
         blocks: a sequence of blocks, a `ContextPackage` or a `BlockSet`.
         budget: a `Budget`, or the tokens that the request may hold.
-        policy: a `Policy` or the name of one; None for "relevance".
-        query: what the model is asked.
-        scorer: says how relevant each block is to the query; its score weighs the block's own by 0.3 to 1. None for
-            `LexicalScorer`.
+        policy: a `Policy` or the name of one; None for "evidence" where there is a query, else for "relevance".
+        query: what the model is asked: one turn of the user, or several with the newest last, of which the two before
+            it help to understand it. One that is the last USER block has the two before it by itself.
+        scorer: says how relevant each block is to the query. None for its words alone, as `LexicalScorer` has them; any
+            other is fused with them by tiers in the order "evidence", and takes their place elsewhere.
         render: what the request looks like: "openai" for chat messages, "text" for the text form, a `Formatter`, or a
             function that renders a list of blocks, whose costs are taken to be those of the text form.
         counter: what counts tokens; None for the counter of the set, "o200k_base" for a plain sequence.

@@ -13,6 +13,7 @@ from pycontext.errors import ValidationError, shown
 
 __all__ = ["Policy", "Tier"]
 
+_ORDERS: Final = ("score", "time", "evidence")
 _MOST_TIERS: Final = 16
 _LONGEST_NAME: Final = 64
 
@@ -65,7 +66,8 @@ class Tier:
     Attributes:
         name: shown in the reason `share:<name>`, at most 64 characters.
         types: what the tier takes.
-        order: "score" takes the best first, of equal scores the newer; "time" takes the newest first.
+        order: "score" takes the best first, of equal scores the newer; "time" takes the newest first; "evidence" takes
+            first what most likely holds what the query or the next call needs, see `Policy.named`.
         share: part of the available tokens that may be used when this tier is full, from 0 to 1; pins and the tiers
             before it are included, so that what they leave is this one's.
 
@@ -75,7 +77,7 @@ class Tier:
 
     name: str
     types: tuple[ContextType, ...] = tuple(ContextType)
-    order: Literal["score", "time"] = field(default="score", kw_only=True)
+    order: Literal["score", "time", "evidence"] = field(default="score", kw_only=True)
     share: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self) -> None:
@@ -86,8 +88,8 @@ class Tier:
             if not isinstance(kind, ContextType):
                 raise ValidationError(f"types: {shown(kind)} is {type(kind).__name__}, not ContextType")
         object.__setattr__(self, "types", tuple(kind for kind in ContextType if kind in self.types))
-        if not isinstance(self.order, str) or self.order not in ("score", "time"):
-            raise ValidationError(f"order {shown(self.order)} is not one of score, time")
+        if not isinstance(self.order, str) or self.order not in _ORDERS:
+            raise ValidationError(f"order {shown(self.order)} is not one of {', '.join(_ORDERS)}")
         check_fraction("share", self.share)
 
 
@@ -101,8 +103,8 @@ class Policy:
     costs do not add up to the rendering, less may stay.
 
     The score of a block when it is looked at, its effective score, is its base score, fallen by its age where its type
-    has a half-life, raised where it is one of the last turns, and weighed by 0.3 to 1 where there is a query. Nothing
-    of that is stored.
+    has a half-life, raised where it is one of the last turns, and weighed by 0.3 to 1 where there is a query and a tier
+    in the order "score". Nothing of that is stored.
 
     Attributes:
         name: shown in receipts, at most 64 characters.
@@ -115,6 +117,8 @@ class Policy:
         floor: a score does not fall below this, 0 to 1; one that was below keeps its own.
         recency: what the newest USER or AGENT block gains, 0 to 1; each of the nine before it gains 5 % less than the
             next. No score exceeds 1.
+        min_relevance: in tiers of evidence, what matters less than this part of the best match is left out though there
+            is room, 0 to 1. It saves tokens and costs recall; turns of a conversation with tools are exempt.
 
     Raises:
         ValidationError: a field is outside its limits.
@@ -128,6 +132,7 @@ class Policy:
     half_life_minutes: Mapping[ContextType, float] = field(default_factory=dict, kw_only=True, hash=False)
     floor: float = field(default=0.0, kw_only=True)
     recency: float = field(default=0.0, kw_only=True)
+    min_relevance: float = field(default=0.0, kw_only=True)
     compiled: _core.Policy = field(init=False, repr=False, compare=False)
     """The same for the kernel."""
 
@@ -138,6 +143,7 @@ class Policy:
         _check_half_lives(self.half_life_minutes)
         check_fraction("floor", self.floor)
         check_fraction("recency", self.recency)
+        check_fraction("min_relevance", self.min_relevance)
         put = object.__setattr__
         put(self, "tiers", tuple(self.tiers))
         put(self, "half_life_minutes", MappingProxyType(dict(self.half_life_minutes)))
@@ -149,8 +155,14 @@ class Policy:
             {kind.value: minutes for kind, minutes in self.half_life_minutes.items()},
             self.floor,
             self.recency,
+            self.min_relevance,
         )
         put(self, "compiled", compiled)
+
+    @property
+    def asks_index(self) -> bool:
+        """Whether blocks are read for their words also where there is no query."""
+        return any(tier.order == "evidence" for tier in self.tiers)
 
     def __reduce__(self) -> tuple[Any, ...]:
         values = {item.name: getattr(self, item.name) for item in fields(self) if item.init}
@@ -161,6 +173,11 @@ class Policy:
         """Return the built-in policy of that name.
 
         - "relevance": best score first.
+        - "evidence": what most likely holds what the query or the next call needs; made for a query. Blocks of MEMORY,
+          KNOWLEDGE and of chats without tools are taken by what they are about: BM25 with the words of its best matches
+          added, fused with a scorer where there is one. In a conversation with tools units are taken by the codes,
+          dates, addresses and names in them that nothing taken has yet: those used in calls, repeated and mentioned
+          lately first. Where both are there the better match has the larger share. A block's own score multiplies all.
         - "recent": newest first.
         - "window": the conversation, newest first, up to 70 % of the budget; then TOOL, MEMORY and KNOWLEDGE blocks,
           best score first.
@@ -174,10 +191,13 @@ class Policy:
             raise ValidationError(f"policy {shown(name)} is not one of {', '.join(_BUILT_IN)}") from None
 
     @classmethod
-    def of(cls, policy: Policy | str | None) -> Policy:
-        """Return a policy for what a caller may write: a `Policy`, a name, or None for "relevance"."""
+    def of(cls, policy: Policy | str | None, query: object = None) -> Policy:
+        """Return a policy for what a caller may write: a `Policy`, a name, or None.
+
+        None is "evidence" where something is asked, else "relevance".
+        """
         if policy is None:
-            return _RELEVANCE
+            return _RELEVANCE if query is None else _EVIDENCE
         return policy if isinstance(policy, Policy) else cls.named(policy)
 
 
@@ -186,12 +206,14 @@ def _load(values: dict[str, Any]) -> Policy:
 
 
 _RELEVANCE: Final = Policy("relevance")
+_EVIDENCE: Final = Policy("evidence", (Tier("all", order="evidence"),))
 _CONVERSATION: Final = (ContextType.USER, ContextType.AGENT)
 _REST: Final = (ContextType.TOOL, ContextType.MEMORY, ContextType.KNOWLEDGE)
 _BUILT_IN: Final = {
     policy.name: policy
     for policy in (
         _RELEVANCE,
+        _EVIDENCE,
         Policy("recent", (Tier("all", order="time"),)),
         # The window optimizer of the article, its flaws left behind.
         Policy("window", (Tier("conversation", _CONVERSATION, order="time", share=0.7), Tier("rest", _REST))),

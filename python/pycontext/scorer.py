@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from pycontext.errors import PluginError
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
     from pycontext.blockset import BlockSet
 
-__all__ = ["LexicalScorer", "Scorer"]
+__all__ = ["ConversationScorer", "LexicalScorer", "Scorer"]
 
 
 @runtime_checkable
@@ -23,13 +24,23 @@ class Scorer(Protocol):
         """One number from 0 to 1 for every block, in order."""
 
 
+@runtime_checkable
+class ConversationScorer(Scorer, Protocol):
+    """A scorer that also reads what the user said before; where it is one, it is asked this way."""
+
+    def score_turns(self, turns: Sequence[str], blocks: BlockSet, /) -> NDArray[np.float64]:
+        """One number from 0 to 1 for every block, in order; the newest turn is the last and the question."""
+
+
 class LexicalScorer:
     """Scores blocks by the words that they share with the query; `prune` uses it where there is no other.
 
     BM25 (Robertson and Zaragoza, 2009) with k1 = 1.5 and b = 0.9, as a part of the best score in the set: the best
-    match has 1, and a block without a word of the query 0. Words are those of Unicode (UAX 29) in lower case; a block's
-    words are those of its content and of the calls it makes. A set indexes them at its first query, and from then on
-    those of each block that came since.
+    match has 1, and a block without a word of the query 0. Words are runs of letters, digits, marks and underscores;
+    English stop words and single letters do not count. They are stemmed by Snowball's rules, by script: Latin letters as
+    English, Cyrillic as Russian, Arabic, Armenian, Devanagari as Hindi, Greek, Tamil. Chinese, Japanese, Korean, Thai,
+    Lao, Khmer and Burmese are cut into pairs of characters. A block's words are those of its content and of the calls it
+    makes. A set indexes them at its first query, and from then on those of each block that came since.
     """
 
     def score(self, query: str, blocks: BlockSet, /) -> NDArray[np.float64]:
@@ -41,7 +52,7 @@ class LexicalScorer:
         return blocks.matches(query)
 
 
-def score_with(scorer: Scorer, query: str, blocks: BlockSet) -> NDArray[np.float64]:
+def score_with(scorer: Scorer, turns: Sequence[str], blocks: BlockSet) -> NDArray[np.float64]:
     """Ask a scorer and check what it returns.
 
     Raises:
@@ -51,7 +62,9 @@ def score_with(scorer: Scorer, query: str, blocks: BlockSet) -> NDArray[np.float
 
     name = type(scorer).__name__
     try:
-        returned = np.asarray(scorer.score(query, blocks))
+        is_told_all = isinstance(scorer, ConversationScorer)
+        found = scorer.score_turns(turns, blocks) if is_told_all else scorer.score(turns[-1], blocks)
+        returned = np.asarray(found)
     except Exception as cause:
         raise PluginError(f"scorer {name} raised {type(cause).__name__}") from cause
     if returned.dtype.kind not in "fiu":

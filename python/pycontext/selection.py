@@ -60,6 +60,9 @@ class Dropped:
     tokens: int
 
 
+_EVIDENCE: Final = ("terms", "added_terms", "scorer", "reference_share", "query_weight")
+
+
 class Selection:
     """The blocks that stay, and why the others fall.
 
@@ -102,6 +105,18 @@ class Selection:
     def exact(self) -> bool:
         """False when any of `tokens` was estimated."""
         return self._chosen.exact and self._counter.exact
+
+    @property
+    def evidence(self) -> dict[str, Any] | None:
+        """Which signals counted where units were taken by evidence, else None.
+
+        `terms` of the query that some block has; `added_terms` of the best matches; `scorer`, whether one counted
+        besides words; `reference_share`, the part of the room that references had before the conversation with tools,
+        None where only one of the two is there; `query_weight`, how much the words of the query counted in that
+        conversation, 0 to 1.
+        """
+        found = self._chosen.evidence()
+        return None if found is None else dict(zip(_EVIDENCE, found, strict=True))
 
     @property
     def rendering(self) -> Rendering | None:
@@ -208,6 +223,7 @@ class Selection:
             "tokens": self.tokens,
             "available": self.available,
             "exact": self.exact,
+            **({} if self.evidence is None else {"evidence": self.evidence}),
             "blocks": [
                 {
                     "id": id,

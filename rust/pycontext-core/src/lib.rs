@@ -11,9 +11,10 @@ pub mod decay;
 pub mod dedup;
 pub mod draft;
 pub mod error;
+pub mod evidence;
 pub mod hash;
+pub mod index;
 pub mod kind;
-pub mod lexical;
 pub mod limits;
 mod pack;
 pub mod policy;
@@ -29,5 +30,6 @@ pub mod texts;
 mod twin;
 mod unit;
 pub mod wire;
+pub mod words;
 
 pub use unit::Broken;

@@ -40,7 +40,7 @@ impl Unit {
     fn compare(&self, other: &Self, order: Order) -> Ordering {
         let newer = self.time.cmp(&other.time);
         let by_order = match order {
-            Order::Score => rank(self.score).cmp(&rank(other.score)).then(newer),
+            Order::Score | Order::Evidence => rank(self.score).cmp(&rank(other.score)).then(newer),
             // Equal times are common in imported turns: there the order of the input says which is newer.
             Order::Time => newer,
         };
@@ -229,7 +229,7 @@ impl Levels {
     fn of(order: Order, units: &[Unit]) -> Self {
         let mut levels = Self { order, first: 0, bits: 0 };
         let (first, last) = match order {
-            Order::Score => (1.0_f64.to_bits(), 2.0_f64.to_bits() - 1),
+            Order::Score | Order::Evidence => (1.0_f64.to_bits(), 2.0_f64.to_bits() - 1),
             Order::Time => units.iter().fold((u64::MAX, 0), |(first, last), unit| {
                 (first.min(levels.value(unit)), last.max(levels.value(unit)))
             }),
@@ -244,7 +244,7 @@ impl Levels {
     /// apart, and so are their bits.
     fn value(&self, unit: &Unit) -> u64 {
         match self.order {
-            Order::Score => (unit.score + 1.0).to_bits(),
+            Order::Score | Order::Evidence => (unit.score + 1.0).to_bits(),
             Order::Time => unit.time.cast_unsigned(),
         }
     }

@@ -10,6 +10,8 @@ pub enum Order {
     Score,
     /// Newest first, whatever the score.
     Time,
+    /// What speaks for a unit first, given what is asked; see `evidence`.
+    Evidence,
 }
 
 /// What to do with blocks that say the same.
@@ -78,6 +80,16 @@ pub struct Policy {
     pub decay: Option<Decay>,
     /// What is added to the score of the newest turn, less for the turns before it.
     pub recency: f64,
+    /// Relevance to the question, as a part of the best, below which a reference is left out.
+    pub min_relevance: f64,
+}
+
+impl Policy {
+    /// Whether a tier takes its units in that order.
+    #[must_use]
+    pub fn has(&self, order: Order) -> bool {
+        self.tiers.iter().any(|tier| tier.order == order)
+    }
 }
 
 impl Default for Policy {
@@ -92,6 +104,7 @@ impl Default for Policy {
             references: References::Results,
             decay: None,
             recency: 0.0,
+            min_relevance: 0.0,
         }
     }
 }
@@ -103,6 +116,7 @@ impl Order {
         match name {
             "score" => Some(Self::Score),
             "time" => Some(Self::Time),
+            "evidence" => Some(Self::Evidence),
             _ => None,
         }
     }

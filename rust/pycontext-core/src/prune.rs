@@ -12,9 +12,10 @@ use crate::columns::Columns;
 use crate::cost::{Cost, CostColumn, Tails};
 use crate::dedup::duplicates;
 use crate::error::Error;
+use crate::evidence::{Evidence, Question, Signal};
 use crate::kind::Kind;
 use crate::pack::{Pack, Unit};
-use crate::policy::{Duplicates, Policy, Tier};
+use crate::policy::{Duplicates, Order, Policy, Tier};
 use crate::score::effective_scores;
 use crate::selection::{Pin, Reason, Selection};
 use crate::unit::{Health, Units};
@@ -30,8 +31,8 @@ pub struct Request<'a> {
     pub policy: &'a Arc<Policy>,
     /// Rows that the caller pins, besides those that always are.
     pub pins: &'a [usize],
-    /// Relevance to the query in `[0, 1]`, one a row.
-    pub relevance: Option<&'a [f64]>,
+    /// What is asked; a policy that takes units by evidence needs one, if only for the index.
+    pub question: Option<Question<'a>>,
     /// When it is, in milliseconds since the epoch; `None` for the newest timestamp in the input.
     pub now: Option<i64>,
 }
@@ -47,7 +48,9 @@ pub fn prune<T: AsRef<str>>(
 ) -> Result<Selection, Error> {
     let policy = request.policy;
     let units = Units::known(columns, policy.references);
-    let scores = effective_scores(columns, policy, request.now, request.relevance);
+    let weighed = request.question.filter(|_| policy.has(Order::Score));
+    let relevance = weighed.and_then(Question::relevance);
+    let scores = effective_scores(columns, policy, request.now, relevance.as_deref());
     let input = Input::new(columns, costs.rows, &scores, &units);
 
     let mut fates = Fates::of(&input);
@@ -66,10 +69,18 @@ pub fn prune<T: AsRef<str>>(
     if policy.duplicates == Duplicates::Drop && columns.repeats().len() > 0 {
         fates.refuse_duplicates(&input);
     }
+    let asked = request.question.filter(|_| policy.has(Order::Evidence));
+    let mut evidence = asked.map(|question| {
+        let is_weighed = |row: usize| columns.kinds()[row] != Kind::System;
+        Evidence::of(columns, &units, &input.units_where(is_weighed), question)
+    });
+    if let Some(evidence) = &mut evidence {
+        fates.follow(evidence, policy.min_relevance);
+    }
     for (number, tier) in (0..).zip(&policy.tiers) {
         let available = request.available;
         let limits = Limits { available, share: tier.limit(available), tier: number };
-        fill(&mut pack, &input, tier, limits, &mut fates);
+        fill(&mut pack, &input, tier, limits, &mut fates, evidence.as_mut());
     }
 
     let reasons = fates.into_reasons(&units, Reason::Budget(pack.left(request.available)));
@@ -86,6 +97,7 @@ pub fn prune<T: AsRef<str>>(
             Cow::Borrowed(_) => None,
             Cow::Owned(scores) => Some(scores),
         },
+        account: evidence.map(|evidence| Arc::new(evidence.account)),
     })
 }
 
@@ -154,6 +166,11 @@ impl<'a, T: AsRef<str>> Input<'a, T> {
             let is_waiting = fate.is_none_or(|fate| matches!(fate, Reason::Share(..)));
             is_waiting && tier.kinds.holds(kinds[row])
         };
+        self.units_where(is_open)
+    }
+
+    /// Units whose first row is as asked, in the order of their rows.
+    fn units_where(&self, is_open: impl Fn(usize) -> bool) -> Vec<Unit> {
         let mut units = Vec::with_capacity(self.costs.len());
         let mut next = 0;
         for group in &self.groups {
@@ -257,6 +274,25 @@ impl Fates {
         }
     }
 
+    /// What is pinned covers its identifiers, and references that matter too little go.
+    fn follow(&mut self, evidence: &mut Evidence, min_relevance: f64) {
+        for row in 0..self.by_row.len() {
+            if self.is_pinned(row) {
+                evidence.transcript.cover(to_u32(row));
+            } else if let Signal::Relevance(_) = evidence.account.signals[row]
+                && evidence.relevance(to_u32(row)) < min_relevance
+            {
+                self.by_row[row].get_or_insert(Reason::Irrelevant);
+            }
+        }
+    }
+
+    fn keep(&mut self, taken: &[u32]) {
+        for head in taken {
+            self.by_row[*head as usize] = Some(Reason::Kept);
+        }
+    }
+
     /// One reason a row: the rows of a unit that falls point to the one that has the reason.
     fn into_reasons(mut self, units: &Units, no_room: Reason) -> Vec<Reason> {
         for (head, rows) in units.groups() {
@@ -287,12 +323,17 @@ fn fill<T: AsRef<str>>(
     tier: &Tier,
     limits: Limits,
     fates: &mut Fates,
+    mut evidence: Option<&mut Evidence>,
 ) {
     loop {
-        let taken = pack.fill(input.waiting(tier, fates), tier.order, limits.share);
-        for head in &taken {
-            fates.by_row[*head as usize] = Some(Reason::Kept);
-        }
+        let waiting = input.waiting(tier, fates);
+        let taken = match &mut evidence {
+            Some(evidence) if tier.order == Order::Evidence => {
+                take_by_evidence(pack, waiting, limits.share, evidence)
+            }
+            _ => pack.fill(waiting, tier.order, limits.share),
+        };
+        fates.keep(&taken);
         // In the text form a new last block can free a token, so that another look may find room.
         if taken.is_empty() || pack.tails == Tails::default() {
             break;
@@ -307,6 +348,30 @@ fn fill<T: AsRef<str>>(
                 is_short_of_share.then_some(Reason::Share(limits.tier, left));
         }
     }
+}
+
+/// References up to their share of the room, then the conversation with tools, then references again.
+fn take_by_evidence(
+    pack: &mut Pack<'_>,
+    waiting: Vec<Unit>,
+    limit: u64,
+    evidence: &mut Evidence,
+) -> Vec<u32> {
+    let is_spoken = |unit: &Unit| evidence.transcript.holds(unit.head);
+    let (spoken, mut references): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_spoken);
+    references.iter_mut().for_each(|unit| *unit = evidence.ranked(unit));
+    let used = pack.tokens();
+    let first = used + evidence.room(limit.saturating_sub(used));
+    let mut taken = pack.fill(references.clone(), Order::Score, first);
+    if !spoken.is_empty() {
+        let Evidence { transcript, account, .. } = evidence;
+        let own = transcript.fill(pack, &spoken, limit, &mut account.signals);
+        taken.sort_unstable();
+        references.retain(|unit| taken.binary_search(&unit.head).is_err());
+        taken.extend(own);
+        taken.extend(pack.fill(references, Order::Score, limit));
+    }
+    taken
 }
 
 /// The error that names the largest pinned blocks: without them the others would fit.

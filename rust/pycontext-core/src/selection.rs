@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::columns::Columns;
 use crate::cost::Cost;
 use crate::error::Fault;
+use crate::evidence::{Account, Signal};
 use crate::policy::Policy;
 use crate::unit::{Broken, Units};
 
@@ -35,6 +36,8 @@ pub enum Reason {
     Share(u8, u32),
     /// Its base score is below the threshold.
     BelowThreshold,
+    /// It matters less to the question than the policy asks for.
+    Irrelevant,
     /// The same text as that row, which stays.
     Duplicate(u32),
     /// It belongs to the unit of that row, which has the reason.
@@ -56,7 +59,7 @@ impl Reason {
             Self::Kept => 1,
             Self::Budget(_) => 2,
             Self::Share(..) => 3,
-            Self::BelowThreshold => 4,
+            Self::BelowThreshold | Self::Irrelevant => 4,
             Self::Duplicate(_) => 5,
             Self::Unit(_) => 6,
             Self::Orphan(_) => 7,
@@ -102,6 +105,8 @@ pub struct Selection {
     pub is_exact: bool,
     /// Effective scores by row, where they are not the base scores.
     pub scores: Option<Vec<f64>>,
+    /// Which signals counted, where units were taken by evidence.
+    pub account: Option<Arc<Account>>,
 }
 
 /// A selection with what it was made from, to say what decided.
@@ -152,6 +157,11 @@ impl<'a, T: AsRef<str>> Receipt<'a, T> {
                 self.columns.scores()[row],
                 self.selection.policy.threshold
             ),
+            Reason::Irrelevant => format!(
+                "relevance {:.3} below {}",
+                self.relevance(row),
+                self.selection.policy.min_relevance
+            ),
             Reason::Orphan(Broken::NoCall) => "the call is not in the input".to_owned(),
             Reason::Orphan(Broken::NoReference) => {
                 "a block that it requires is not in the input".to_owned()
@@ -181,21 +191,21 @@ impl<'a, T: AsRef<str>> Receipt<'a, T> {
             unit_cost if unit_cost == u64::from(cost) => String::new(),
             unit_cost => format!(", {unit_cost} with its unit"),
         };
-        let score = self.unit_score(row);
+        let merit = self.merit(row);
         let start = format!("{kind} block '{id}' ({cost} tokens{whole})");
         Ok(match self.selection.reasons[row] {
             Reason::Pinned(pin) => format!("{start} stays: {}.", pin_name(pin)),
             Reason::Kept => format!(
-                "{start} stays: with a score of {score:.3} it fitted into the {available} tokens available."
+                "{start} stays: with {merit} it fitted into the {available} tokens available."
             ),
             Reason::Budget(left) => format!(
-                "{start} falls: with a score of {score:.3} it found no room, {left} of {available} tokens are left."
+                "{start} falls: with {merit} it found no room, {left} of {available} tokens are left."
             ),
             Reason::Share(tier, left) => format!(
-                "{start} falls: with a score of {score:.3} it found no room in the share of {}, which has {left} tokens left.",
+                "{start} falls: with {merit} it found no room in the share of {}, which has {left} tokens left.",
                 self.tier(tier)
             ),
-            Reason::BelowThreshold | Reason::Orphan(_) => {
+            Reason::BelowThreshold | Reason::Irrelevant | Reason::Orphan(_) => {
                 format!("{start} falls: {}.", self.why(row))
             }
             Reason::Duplicate(copy) => {
@@ -225,7 +235,47 @@ impl<'a, T: AsRef<str>> Receipt<'a, T> {
                 self.columns.scores()[row],
                 self.selection.policy.threshold
             ),
+            Reason::Irrelevant => format!(
+                "its relevance of {:.3} is below the least of {}",
+                self.relevance(row),
+                self.selection.policy.min_relevance
+            ),
             _ => self.detail(row),
+        }
+    }
+
+    /// What spoke for the unit of a row.
+    fn merit(&self, row: usize) -> String {
+        let score = self.unit_score(row);
+        match self.signal(row) {
+            Signal::None => format!("a score of {score:.3}"),
+            Signal::Relevance(relevance) => {
+                format!("a relevance of {relevance:.3} and a score of {score:.3}")
+            }
+            Signal::Identifiers(n, weight, relevance) => {
+                let words = if relevance > 0.0 {
+                    format!(" and words of the query that weigh {relevance:.3}")
+                } else {
+                    String::new()
+                };
+                let s = if n == 1 { "" } else { "s" };
+                format!("{n} identifier{s} that nothing kept before it had, which weigh {weight:.3},{words} and a score of {score:.3}")
+                    .replace(", and words", " and words")
+            }
+        }
+    }
+
+    fn signal(&self, row: usize) -> Signal {
+        let head = self.units.head(row);
+        let signals = self.selection.account.as_ref().map(|account| &account.signals);
+        signals.and_then(|signals| signals.get(head)).copied().unwrap_or_default()
+    }
+
+    /// What the unit of a row matters to the question, as a part of the best.
+    fn relevance(&self, row: usize) -> f32 {
+        match self.signal(row) {
+            Signal::Relevance(relevance) => relevance,
+            Signal::None | Signal::Identifiers(..) => 0.0,
         }
     }
 

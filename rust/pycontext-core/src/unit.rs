@@ -207,6 +207,12 @@ impl Units {
         self.groups.binary_search_by_key(&head, |group| group.head).ok()
     }
 
+    /// The rows of the unit of `row`, ascending, where it has several.
+    #[must_use]
+    pub fn rows_of_group(&self, row: usize) -> Option<&[u32]> {
+        self.group_of(row).map(|at| &self.members[self.groups[at].rows.clone()])
+    }
+
     /// The rows of the unit of `row`, ascending.
     #[must_use]
     pub fn rows(&self, row: usize) -> Vec<usize> {

@@ -84,7 +84,7 @@ fn run(
         fixed: Render::OpenAi.fixed(),
         policy: &Arc::new(policy),
         pins,
-        relevance: None,
+        question: None,
         now: None,
     };
     prune(columns, columns.costs(Render::OpenAi), &request)

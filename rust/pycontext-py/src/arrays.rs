@@ -2,11 +2,12 @@
 
 use numpy::{PyArray1, PyArrayMethods, PyReadonlyArray1};
 use pycontext_core::decay::Decay;
+use pycontext_core::index::Measure;
 use pyo3::prelude::*;
 
 use crate::columns::Columns;
 use crate::error::{raise, refuse};
-use crate::field::backed;
+use crate::field::{backed, one_of};
 
 /// Base scores, a copy.
 #[pyfunction]
@@ -33,16 +34,22 @@ pub fn types<'py>(py: Python<'py>, columns: &Columns) -> Bound<'py, PyArray1<u8>
     sealed(PyArray1::from_iter(py, table.kinds().iter().map(|kind| *kind as u8)))
 }
 
-/// How well each block matches a query by its words, from 0 to 1.
+/// How well each block matches a query by its words, from 0 to 1; `kind` is "bm25" or "tfidf".
 #[pyfunction]
+#[pyo3(signature = (columns, query, kind = None))]
 pub fn matches<'py>(
     columns: &Columns,
     query: &Bound<'py, PyAny>,
+    kind: Option<&Bound<'py, PyAny>>,
 ) -> PyResult<Bound<'py, PyArray1<f64>>> {
     let py = query.py();
     let refused = |fault| refuse(py, fault);
     let query = backed(query, "query").map_err(refused)?;
-    let (_, found) = columns.ready(py, None, Some(&query)).map_err(refused)?;
+    let measure = kind.map_or(Ok(Measure::Bm25), |kind| {
+        one_of(kind, "kind", Measure::named, &["bm25", "tfidf"]).map_err(refused)
+    })?;
+    let (_, index) = columns.ready(py, None, true).map_err(refused)?;
+    let found = py.detach(|| index.map(|index| index.matches(&query, measure)));
     Ok(PyArray1::from_vec(py, found.unwrap_or_default()))
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use pycontext_core::cost::Render;
 use pycontext_core::count::{Counter, Encoding};
 use pycontext_core::error::Fault;
+use pycontext_core::index::Index;
 use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
 use pycontext_core::row::Row;
@@ -72,24 +73,25 @@ impl Columns {
         Arc::clone(&self.lock(py).table)
     }
 
-    /// The table as the kernel wants it: with its units, its costs of a rendering, and how well each row matches a query.
+    /// The table as the kernel wants it: with its units and its costs of a rendering, and the index of its words where
+    /// that is needed.
     pub fn ready(
         &self,
         py: Python<'_>,
         render: Option<Render>,
-        query: Option<&str>,
-    ) -> Result<(Arc<Table>, Option<Vec<f64>>), Fault> {
+        needs_index: bool,
+    ) -> Result<(Arc<Table>, Option<Arc<Index>>), Fault> {
         let mut state = self.lock(py);
         if state.table.units().is_none() {
             let columns = state.change();
             py.detach(|| columns.settle());
         }
         Self::priced(py, &mut state, self.encoding, render)?;
-        let matches = query.map(|query| {
+        let index = needs_index.then(|| {
             let state = &mut *state;
-            py.detach(|| state.matches(query))
+            py.detach(|| state.index())
         });
-        Ok((Arc::clone(&state.table), matches))
+        Ok((Arc::clone(&state.table), index))
     }
 
     /// The table as it is now, with its costs of a rendering; its units may be stale.
@@ -173,9 +175,16 @@ impl Columns {
         Ok(Self { state: Mutex::default(), encoding, counter })
     }
 
-    /// Columns of their own with the same blocks, which are copied when one of the two is first written to.
-    fn snapshot(&self, py: Python<'_>) -> Self {
-        let state = Mutex::new(State::of(self.table(py)));
+    /// Columns of their own with the same blocks, which are copied when one of the two is first written to; `is_indexed`
+    /// has the words read before, so that they are read once.
+    #[pyo3(signature = (is_indexed = false))]
+    fn snapshot(&self, py: Python<'_>, is_indexed: bool) -> Self {
+        let mut state = self.lock(py);
+        if is_indexed {
+            let state = &mut *state;
+            py.detach(|| state.index());
+        }
+        let state = Mutex::new(state.shared());
         Self { state, encoding: self.encoding, counter: self.counter.clone() }
     }
 
@@ -334,7 +343,7 @@ impl Columns {
 
     /// The first row of the unit of every row.
     fn units(&self, py: Python<'_>) -> PyResult<Vec<usize>> {
-        let (table, _) = self.ready(py, None, None).map_err(|fault| refuse(py, fault))?;
+        let (table, _) = self.ready(py, None, false).map_err(|fault| refuse(py, fault))?;
         Ok(table.heads())
     }
 

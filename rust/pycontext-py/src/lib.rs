@@ -58,7 +58,7 @@ mod _core {
     #[pymodule_export]
     use super::policy::Policy;
     #[pymodule_export]
-    use super::prune::prune;
+    use super::prune::{prune, turns};
     #[pymodule_export]
     use super::rows::Rows;
     #[pymodule_export]

@@ -36,6 +36,7 @@ impl Policy {
         half_lives: HashMap<u8, f64>,
         floor: f64,
         recency: f64,
+        min_relevance: f64,
     ) -> PyResult<Self> {
         let refused = |fault| refuse(py, fault);
         let half_life = |kind: Kind| half_lives.get(&(kind as u8)).copied();
@@ -54,6 +55,7 @@ impl Policy {
             .map_err(refused)?,
             decay: (!half_lives.is_empty()).then(|| Decay::by_half_life(minutes, floor)),
             recency,
+            min_relevance,
         };
         Ok(Self { core: Arc::new(core) })
     }
@@ -61,7 +63,8 @@ impl Policy {
 
 fn tier(py: Python<'_>, (name, types, order, share): RawTier<'_>) -> PyResult<Tier> {
     let refused = |fault| refuse(py, fault);
-    let order = one_of(&order, "order", Order::named, &["score", "time"]).map_err(refused)?;
+    let order =
+        one_of(&order, "order", Order::named, &["score", "time", "evidence"]).map_err(refused)?;
     let members = class::kinds(py)?;
     let kinds = types.iter().map(|value| kind(value, members).map_err(refused));
     let kinds = kinds.collect::<PyResult<Vec<_>>>()?;

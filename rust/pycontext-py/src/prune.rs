@@ -3,6 +3,8 @@
 use numpy::PyReadonlyArray1;
 use pycontext_core::cost::{Cost, CostColumn, Tails};
 use pycontext_core::error::Fault;
+use pycontext_core::evidence::{self, Question};
+use pycontext_core::policy::Order;
 use pycontext_core::prune::{Request, prune as run};
 use pyo3::prelude::*;
 
@@ -16,8 +18,8 @@ use crate::table::Table;
 
 /// Choose the blocks that stay; changes nothing.
 ///
-/// `pins` are ids. `query` is scored by the words of the blocks. `relevance` and `costs`, where given, have one entry
-/// a block; `relevance` takes the place of the query, `costs` replaces those of `render`.
+/// `pins` are ids; `query` is what the user says, turn after turn. `relevance` and `costs`, where given, have one entry
+/// a block: what a scorer says of the query, and what takes the place of the costs of `render`.
 #[pyfunction]
 #[pyo3(signature = (columns, available, render, policy, pins, now = None, query = None, relevance = None, costs = None))]
 #[expect(clippy::too_many_arguments, reason = "all that a caller may say")]
@@ -29,7 +31,7 @@ pub fn prune(
     policy: &Policy,
     pins: Vec<Bound<'_, PyAny>>,
     now: Option<i64>,
-    query: Option<&Bound<'_, PyAny>>,
+    query: Option<Vec<String>>,
     relevance: Option<PyReadonlyArray1<'_, f64>>,
     costs: Option<PyReadonlyArray1<'_, u32>>,
 ) -> PyResult<Selection> {
@@ -37,10 +39,11 @@ pub fn prune(
     let given: Option<Vec<Cost>> =
         costs.map(|array| array.as_array().iter().copied().map(plain).collect());
     let refused = |fault| refuse(py, fault);
-    let query = query.map(|query| backed(query, "query")).transpose().map_err(refused)?;
     let priced = given.is_none().then_some(render);
-    let (table, matches) = columns.ready(py, priced, query.as_deref()).map_err(refused)?;
-    let relevance = relevance.map(|array| array.as_array().to_vec()).or(matches);
+    let needs_index = query.is_some() || policy.core.has(Order::Evidence);
+    let (table, index) = columns.ready(py, priced, needs_index).map_err(refused)?;
+    let turns = query.map_or_else(Vec::new, |query| evidence::turns(&table, query));
+    let relevance = relevance.map(|array| array.as_array().to_vec());
     let n = table.len();
     for (name, len) in
         [("relevance", relevance.as_ref().map(Vec::len)), ("costs", given.as_ref().map(Vec::len))]
@@ -57,7 +60,11 @@ pub fn prune(
             fixed: if given.is_some() { 0 } else { render.fixed() },
             policy: &policy.core,
             pins: &pins,
-            relevance: relevance.as_deref(),
+            question: index.as_deref().map(|index| Question {
+                index,
+                turns: &turns,
+                relevance: relevance.as_deref(),
+            }),
             now,
         };
         let costs = match &given {
@@ -70,6 +77,12 @@ pub fn prune(
     let chosen = chosen.map_err(|error| raise(py, &error))?;
     let costs = given.map_or(Priced::As(render), Priced::Given);
     Ok(Selection::new(table, chosen, costs))
+}
+
+/// The turns of a question: where it is one, and the last turn of the user in the set, with the two before it.
+#[pyfunction]
+pub fn turns(py: Python<'_>, columns: &Columns, query: Vec<String>) -> Vec<String> {
+    evidence::turns(&columns.table(py), query)
 }
 
 /// A cost that a formatter gave: nothing is known of its edges.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use numpy::PyArray1;
 use pycontext_core::cost::{Cost, Render};
+use pycontext_core::evidence::Account;
 use pycontext_core::kind::Kind;
 use pycontext_core::render::{SEPARATOR, body, escape, header};
 use pycontext_core::selection::{Reason, Receipt, Selection as Chosen};
@@ -150,6 +151,14 @@ impl Selection {
         self.chosen.is_exact
     }
 
+    /// Which signals counted: terms of the query, terms that were added, whether a scorer counted, the share of
+    /// references and the gate; None where units were not taken by evidence.
+    fn evidence(&self) -> Option<Evidence<'_>> {
+        let account = self.chosen.account.as_ref()?;
+        let Account { terms, added_terms, is_fused, share, gate, .. } = &**account;
+        Some((terms, added_terms, *is_fused, *share, *gate))
+    }
+
     /// The reason of every block, in order: members of `Reason`.
     fn reasons<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
         let members = class::reasons(py, &Reason::CODES)?;
@@ -244,6 +253,9 @@ impl Selection {
 
 /// Id, reason, detail and tokens of a block.
 type Entry<'a> = (&'a Text, Py<PyAny>, String, u32);
+
+/// Terms, terms that were added, whether a scorer counted, the share of references, the gate.
+type Evidence<'a> = (&'a [String], &'a [String], bool, Option<f64>, f64);
 
 /// Messages, and the place and row of those that are left to others.
 type Messages<'py> = (Bound<'py, PyList>, Vec<(usize, usize)>);

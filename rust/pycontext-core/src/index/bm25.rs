@@ -1,0 +1,73 @@
+//! BM25 (Robertson and Zaragoza, 2009).
+
+use super::names::to_u32;
+use super::{Index, Query, Term};
+
+/// How soon more of the same word stops to matter.
+const K1: f64 = 1.5;
+/// How much a long text is held against its words.
+const B: f64 = 0.9;
+
+impl Index {
+    /// How well each row matches a query, in `[0, 1]`: BM25 as a part of the best score in the set.
+    ///
+    /// A word said twice in the query counts once. All is 0.0 where no row has a word of the query.
+    #[must_use]
+    pub fn relevance(&self, query: &Query) -> Vec<f64> {
+        let mut scores = self.bm25(&query.terms);
+        to_best(&mut scores);
+        scores
+    }
+
+    /// BM25 of each row. Only the postings of the terms are read, in the order of the terms, so that every process gets
+    /// the same numbers. The usual factor `K1 + 1` is left out: it changes no order.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "no set has 2**53 words")]
+    pub fn bm25(&self, terms: &[Term]) -> Vec<f64> {
+        let mut scores = vec![0.0; self.len()];
+        let mean = self.total as f64 / self.len() as f64;
+        for term in terms {
+            let weight = term.weight * self.idf(term.number);
+            for posting in &self.postings[term.number as usize] {
+                let row = posting.row as usize;
+                let (count, length) = (f64::from(posting.count), f64::from(self.lengths[row]));
+                scores[row] += weight * count / (count + K1 * (1.0 - B + B * length / mean));
+            }
+        }
+        scores
+    }
+
+    /// How rare a term is: the logarithm of the odds that a row has it not, never below 0.
+    #[must_use]
+    pub fn idf(&self, term: u32) -> f64 {
+        self.idf_of(self.postings[term as usize].len())
+    }
+
+    /// How rare a term is that so many rows have.
+    #[must_use]
+    pub fn idf_of(&self, rows: usize) -> f64 {
+        let (all, found) = (f64::from(to_u32(self.len())), f64::from(to_u32(rows)));
+        (1.0 + (all - found + 0.5) / (found + 0.5)).ln()
+    }
+
+    /// The number of a term by its name.
+    #[must_use]
+    pub fn find(&self, term: &str) -> Option<u32> {
+        self.dictionary.find(term).filter(|term| !self.postings[*term as usize].is_empty())
+    }
+
+    /// The rows that have a term, ascending.
+    pub fn rows(&self, term: u32) -> impl Iterator<Item = usize> {
+        self.postings[term as usize].iter().map(|posting| posting.row as usize)
+    }
+}
+
+/// Makes scores a part of the best one, unless all are 0.
+pub fn to_best(scores: &mut [f64]) {
+    let best = scores.iter().copied().fold(0.0, f64::max);
+    if best > 0.0 {
+        for score in scores {
+            *score /= best;
+        }
+    }
+}
