@@ -140,7 +140,8 @@ rich = Policy("rich", (Tier("talk", (kinds[2], kinds[1]), order="time", share=0.
 def look(options):
     selection = prune(blocks, 1500, **options)
     return json.dumps(selection.to_dict()) + selection.text() + json.dumps(selection.messages())
-looks = [{"policy": policy, "render": render, "query": query} for policy in ("relevance", "recent", "window", rich)
+policies = ("relevance", "evidence", "recent", "window", rich)
+looks = [{"policy": policy, "render": render, "query": query} for policy in policies
          for render in ("openai", "text") for query in (None, "text 3 or 5, TEXT 6")]
 with ThreadPoolExecutor(int(sys.argv[1])) as pool:
     print(list(pool.map(look, looks)))
@@ -278,7 +279,7 @@ def test_a_scorer_needs_a_query():
     ("options", "words"),
     [
         ({"render": "html"}, "render 'html' is not one of openai, text"),
-        ({"policy": "best"}, "policy 'best' is not one of relevance, recent, window"),
+        ({"policy": "best"}, "policy 'best' is not one of relevance, evidence, recent, window"),
         ({"counter": "gpt2"}, "counter 'gpt2' is not one of o200k_base, cl100k_base"),
         ({"pin": ["nobody"]}, "pin 'nobody' is not the id of a block"),
     ],
@@ -418,7 +419,7 @@ def test_the_best_copy_stays(first, second, relevance, stays):
     def copy(id, score=0.5, timestamp=5):
         return ContextBlock(id, "fact", score, ContextType.KNOWLEDGE, timestamp=timestamp)
 
-    query = {} if relevance is None else {"query": "?", "scorer": Fixed(relevance)}
+    query = {} if relevance is None else {"query": "?", "scorer": Fixed(relevance), "policy": "relevance"}
     assert prune([copy("a", **first), copy("b", **second), USER], 100, **query).kept_ids == [stays, "u"]
 
 

@@ -46,11 +46,12 @@ def blocks():
 def test_relevance_weighs_the_blocks_own_score():
     assert isinstance(Fixed([]), Scorer)
     two = (prune(blocks(), 1000).tokens - 3) // 2 + 3
-    selection = prune(blocks(), two, query="q", scorer=Fixed(np.array([0.1, 0.9, 0.2, 0.3])))
+    options = {"query": "q", "policy": "relevance"}
+    selection = prune(blocks(), two, scorer=Fixed(np.array([0.1, 0.9, 0.2, 0.3])), **options)
     assert selection.kept_ids == ["b1", "b3"]
     assert "score of 0.296" in selection.explain("b0"), "0.8 * (0.3 + 0.7 * 0.1)"
     assert [block.relevance_score for block in selection.kept] == [0.8, 0.8]
-    with_list = prune(blocks(), two, query="q", scorer=Fixed([0.1, 0.9, 0.2, 0.3]))
+    with_list = prune(blocks(), two, scorer=Fixed([0.1, 0.9, 0.2, 0.3]), **options)
     assert with_list.to_dict() == selection.to_dict()
 
 
@@ -73,8 +74,8 @@ def test_a_scorer_that_fails_is_named(result, words):
 
 
 def words_of(text):
-    """The words of Unicode, for texts of ASCII letters, digits and blanks."""
-    return re.findall(r"[a-z0-9]+", text.lower())
+    """Words of ASCII letters and digits that have no ending to lose."""
+    return [word for word in re.findall(r"[a-z0-9]+", text.lower()) if word != "and"]
 
 
 def bm25(texts, query):
@@ -98,7 +99,7 @@ def is_close(array, expected):
     return array.shape == (len(expected),) and np.allclose(array, expected, rtol=0, atol=1e-12)
 
 
-WORDS = st.sampled_from(["red", "Green", "BLUE", "blue", "x1", "42", "redder"])
+WORDS = st.sampled_from(["red", "Green", "BLUE", "blue", "x1", "42", "redder", "And"])
 BLANKS = st.sampled_from([" ", "  ", "\n", ", ", " - ", ". ", "! (", ") "])
 WORDY = st.lists(st.tuples(WORDS, BLANKS), max_size=8).map(lambda pairs: "".join(map("".join, pairs)))
 QUERIES = WORDY | st.sampled_from(["", "?", "absent", "red red red", "RED absent", "blue green"])
@@ -234,7 +235,7 @@ def test_the_best_match_has_one_and_what_has_no_word_nothing():
     assert blocks.matches("red red RED").tolist() == matches.tolist()
 
 
-@pytest.mark.parametrize("query", ["", " ", "?!", "absent", "re", "reds", "\n", "\U0001f642"])
+@pytest.mark.parametrize("query", ["", " ", "?!", "absent", "re", "r", "the and", "\n", "\U0001f642"])
 def test_nothing_matches_a_query_without_a_word_that_is_there(query):
     assert of_texts("red", "green \U0001f642", "").matches(query).tolist() == [0.0, 0.0, 0.0]
 
@@ -248,32 +249,38 @@ def test_an_empty_set_has_no_matches_and_texts_without_words_match_nothing():
     ("text", "query"),
     [
         ("Red", "rED"),
-        ("it's", "IT'S"),
+        ("user's", "USER'S"),
+        ("blues", "blue"),
+        ("refunding", "Refunds"),
+        ("книги", "книгами"),
+        ("\xe9t\xe9", "e\u0301te\u0301"),
+        ("ＨＡＴ１３６", "hat136"),
         ("3.14 or 1,234", "3.14"),
         ("Über die GRÖẞE", "über"),
         ("ärger", "ÄRGER"),
         ("naïve", "NAÏVE"),
         ("ΛΌΓΟΣ", "λόγος"),
         ("мир", "МИР"),
-        ("東京都", "京"),
-        ("かな", "な"),
+        ("東京都", "京都"),
+        ("ひらがな", "がな"),
+        ("字", "字"),
+        ("ภาษาไทย", "ไทย"),
         ("カタカナ", "カタカナ"),
         ("한국어 단어", "단어"),
         ("word🙂word", "word"),
-        ("a—b", "b"),
+        ("ab—bc", "bc"),
     ],
 )
-def test_words_are_those_of_unicode_in_lower_case(text, query):
+def test_words_that_mean_the_same_are_one(text, query):
     assert of_texts("other", text, "").matches(query).tolist() == [0.0, 1.0, 0.0]
 
 
 @pytest.mark.parametrize(
     ("text", "query"),
     [
-        ("blues", "blue"),
         ("ärger", "arger"),
-        ("\xe9", "e\u0301"),
         ("カタカナ", "カ"),
+        ("東京都", "東都"),
         ("straße", "strasse"),
         ("get_user", "user"),
     ],
@@ -325,7 +332,7 @@ def test_matches_do_not_depend_on_how_the_set_came_to_be():
 
 
 def test_a_longer_text_with_as_many_words_of_the_query_matches_less():
-    blocks = of_texts(*("red " + "more " * n for n in range(5)))
+    blocks = of_texts(*("red " + "longer " * n for n in range(5)))
     assert all(a > b for a, b in pairwise(blocks.matches("red").tolist()))
 
 
@@ -351,42 +358,46 @@ def test_prune_asks_the_built_in_scorer_where_there_is_no_other(source, availabl
     expected = outcome(blocks, available, scorer=LexicalScorer(), **options)
     assert outcome(blocks, available, **options) == expected
     assert outcome(source, available, **options) == expected
-    assert outcome(blocks, available, scorer=Fixed(blocks.matches(query)), **options) == expected
+    if not policy.asks_index:
+        assert outcome(blocks, available, scorer=Fixed(blocks.matches(query)), **options) == expected
 
 
 def test_the_query_decides_which_of_equal_blocks_stay():
     source = [
-        ContextBlock(f"b{i}", f"about {word}", 0.5, ContextType.MEMORY, timestamp=i) for i, word in enumerate("xyz")
+        ContextBlock(f"b{i}", f"about {word}", 0.5, ContextType.MEMORY, timestamp=i)
+        for i, word in enumerate(("xx", "yy", "zz"))
     ]
     room = prune(source, 1000).tokens - 1
-    for i, word in enumerate("xyz"):
+    for i, word in enumerate(("xx", "yy", "zz")):
         selection = prune(source, room, query=f"what is {word}?")
         assert f"b{i}" in selection.kept_ids
-        assert "score of 0.5" in selection.explain(f"b{i}")
+        assert "relevance of 1.000" in selection.explain(f"b{i}")
     assert prune(source, room, query="nothing of this").kept_ids == ["b1", "b2"], "the newest, as without a query"
 
 
 @pytest.mark.parametrize(
-    ("query", "words"),
+    ("query", "asked", "matched"),
     [
-        (7, "query 7 is int, not str"),
-        (b"red", "query b'red' is bytes, not str"),
-        (["red"], "query ['red'] is list, not str"),
-        ("a\ud800\n", "query 'a\\ud800\\n' holds a lone surrogate"),
+        (7, "query 7 is neither a str nor a list of one str at least", "query 7 is int, not str"),
+        (b"red", "query b'red' is neither a str nor a list of one str at least", "query b'red' is bytes, not str"),
+        ([], "query [] is neither a str nor a list of one str at least", "query [] is list, not str"),
+        (["red", 7], "query ['red', 7] is neither a str nor a list of one str at least", "query ['red', 7] is list"),
+        ("a\ud800\n", "query 'a\\ud800\\n' holds a lone surrogate", "query 'a\\ud800\\n' holds a lone surrogate"),
     ],
 )
-def test_a_query_that_is_no_text_is_refused(query, words):
+def test_a_query_that_is_no_text_is_refused(query, asked, matched):
     blocks = of_texts("red")
     doors = [
-        lambda: blocks.matches(query),
-        lambda: LexicalScorer().score(query, blocks),
-        lambda: blocks.prune(100, query=query),
-        lambda: prune(list(blocks), 100, query=query),
+        (lambda: blocks.matches(query), matched),
+        (lambda: LexicalScorer().score(query, blocks), matched),
+        (lambda: blocks.prune(100, query=query), asked),
+        (lambda: blocks.prune(100, query=query, scorer=Fixed([1])), asked),
+        (lambda: prune(list(blocks), 100, query=query), asked),
     ]
-    for door in doors:
+    for door, words in doors:
         with pytest.raises(ValidationError) as caught:
             door()
-        assert str(caught.value) == words
+        assert str(caught.value).startswith(words)
     assert blocks.matches("red").tolist() == [1.0]
 
 
@@ -399,5 +410,5 @@ def test_an_array_of_a_scorer_may_lie_in_memory_as_it_likes():
             return records["score"]
 
     blocks = [ContextBlock(f"b{i}", f"text {i}", 0.8, ContextType.MEMORY, timestamp=i) for i in range(4)]
-    selection = prune(blocks, 1000, query="q", scorer=Strided())
+    selection = prune(blocks, 1000, query="q", scorer=Strided(), policy="relevance")
     assert "score of 0.744" in selection.explain("b1"), "0.8 * (0.3 + 0.7 * 0.9)"

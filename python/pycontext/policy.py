@@ -103,8 +103,8 @@ class Policy:
     costs do not add up to the rendering, less may stay.
 
     The score of a block when it is looked at, its effective score, is its base score, fallen by its age where its type
-    has a half-life, raised where it is one of the last turns, and weighed by 0.3 to 1 where there is a query and a tier
-    in the order "score". Nothing of that is stored.
+    has a half-life, raised where it is one of the last turns, and weighed by 0.3 to 1 where there is a query and no
+    tier in the order "evidence", which weighs it by itself. Nothing of that is stored.
 
     Attributes:
         name: shown in receipts, at most 64 characters.

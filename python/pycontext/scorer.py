@@ -37,10 +37,10 @@ class LexicalScorer:
 
     BM25 (Robertson and Zaragoza, 2009) with k1 = 1.5 and b = 0.9, as a part of the best score in the set: the best
     match has 1, and a block without a word of the query 0. Words are runs of letters, digits, marks and underscores;
-    English stop words and single letters do not count. They are stemmed by Snowball's rules, by script: Latin letters as
-    English, Cyrillic as Russian, Arabic, Armenian, Devanagari as Hindi, Greek, Tamil. Chinese, Japanese, Korean, Thai,
-    Lao, Khmer and Burmese are cut into pairs of characters. A block's words are those of its content and of the calls it
-    makes. A set indexes them at its first query, and from then on those of each block that came since.
+    English stop words and single letters do not count. They are stemmed by Snowball's rules, by script: Latin letters
+    as English, Cyrillic as Russian, Arabic, Armenian, Devanagari as Hindi, Greek, Tamil. Chinese, Japanese, Korean,
+    Thai, Lao, Khmer and Burmese are cut into pairs of characters. A block's words are those of its content and of the
+    calls it makes. A set indexes them at its first query, and from then on those of each block that came since.
     """
 
     def score(self, query: str, blocks: BlockSet, /) -> NDArray[np.float64]:
@@ -62,9 +62,10 @@ def score_with(scorer: Scorer, turns: Sequence[str], blocks: BlockSet) -> NDArra
 
     name = type(scorer).__name__
     try:
-        is_told_all = isinstance(scorer, ConversationScorer)
-        found = scorer.score_turns(turns, blocks) if is_told_all else scorer.score(turns[-1], blocks)
-        returned = np.asarray(found)
+        if isinstance(scorer, ConversationScorer):
+            returned = np.asarray(scorer.score_turns(turns, blocks))
+        else:
+            returned = np.asarray(scorer.score(turns[-1], blocks))
     except Exception as cause:
         raise PluginError(f"scorer {name} raised {type(cause).__name__}") from cause
     if returned.dtype.kind not in "fiu":

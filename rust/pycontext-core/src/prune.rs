@@ -48,7 +48,7 @@ pub fn prune<T: AsRef<str>>(
 ) -> Result<Selection, Error> {
     let policy = request.policy;
     let units = Units::known(columns, policy.references);
-    let weighed = request.question.filter(|_| policy.has(Order::Score));
+    let weighed = request.question.filter(|_| !policy.has(Order::Evidence));
     let relevance = weighed.and_then(Question::relevance);
     let scores = effective_scores(columns, policy, request.now, relevance.as_deref());
     let input = Input::new(columns, costs.rows, &scores, &units);
@@ -359,7 +359,9 @@ fn take_by_evidence(
 ) -> Vec<u32> {
     let is_spoken = |unit: &Unit| evidence.transcript.holds(unit.head);
     let (spoken, mut references): (Vec<_>, Vec<_>) = waiting.into_iter().partition(is_spoken);
-    references.iter_mut().for_each(|unit| *unit = evidence.ranked(unit));
+    for unit in &mut references {
+        *unit = evidence.ranked(unit);
+    }
     let used = pack.tokens();
     let first = used + evidence.room(limit.saturating_sub(used));
     let mut taken = pack.fill(references.clone(), Order::Score, first);

@@ -44,11 +44,11 @@ impl State {
     pub fn set(&mut self, at: usize, row: Row<Text>) -> Result<(), Fault> {
         let indexed = (at < self.index.len()).then(|| (self.text(at), self.table.kinds()[at]));
         self.change().set(at, row)?;
-        if let Some(old) = indexed {
-            if (old.1, &old.0) != (self.table.kinds()[at], &self.text(at)) {
-                let index = Arc::make_mut(&mut self.index);
-                index.replace(at, &old.0, document(&self.table, at));
-            }
+        if let Some((text, kind)) = indexed
+            && (kind, &text) != (self.table.kinds()[at], &self.text(at))
+        {
+            let index = Arc::make_mut(&mut self.index);
+            index.replace(at, &text, document(&self.table, at));
         }
         Ok(())
     }

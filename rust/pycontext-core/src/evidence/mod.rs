@@ -138,19 +138,19 @@ impl Evidence {
     ) -> Self {
         let kinds = columns.kinds();
         let has_tools = kinds.contains(&Kind::Tool);
-        let (mut referenced, mut spoken) = (Vec::new(), Vec::new());
+        let (mut read, mut spoken) = (Vec::new(), Vec::new());
         for unit in all {
             let row = unit.head as usize;
             let member = Member { unit: *unit, rows: units.rows_of_group(row) };
             let is_spoken = has_tools && kinds[row].is_turn();
-            if is_spoken { &mut spoken } else { &mut referenced }.push(member);
+            if is_spoken { &mut spoken } else { &mut read }.push(member);
         }
         let index = question.index;
         let query = Query::of(index, question.turns);
         let own = own_rows(columns, &query, question);
         let mut account = Account {
             terms: query.terms.iter().map(|term| index.term(term.number).to_owned()).collect(),
-            is_fused: question.relevance.is_some() && !referenced.is_empty(),
+            is_fused: question.relevance.is_some() && !read.is_empty(),
             signals: vec![Signal::None; columns.len()],
             ..Account::default()
         };
@@ -168,19 +168,17 @@ impl Evidence {
             members.iter().map(|member| member.best(&matches)).fold(0.0, f64::max)
         };
         let mut share = 1.0;
-        if !spoken.is_empty() && !referenced.is_empty() {
-            let [reference, transcript] =
-                [&referenced, &spoken].map(|part| best(part).powi(SHARE_POWER));
+        if !spoken.is_empty() && !read.is_empty() {
+            let [reference, transcript] = [&read, &spoken].map(|part| best(part).powi(SHARE_POWER));
             share = if reference > 0.0 { reference / (reference + transcript) } else { 0.0 };
             account.share = Some(share);
         }
         let mut references = vec![0.0; columns.len()];
-        if !referenced.is_empty() {
+        if !read.is_empty() {
             let found =
-                References { columns, question, query: &query, own: &own, members: &referenced }
-                    .weigh();
+                References { columns, question, query: &query, own: &own, members: &read }.weigh();
             account.added_terms = found.added_terms;
-            for (member, value) in referenced.iter().zip(found.values) {
+            for (member, value) in read.iter().zip(found.values) {
                 references[member.head()] = value;
                 account.signals[member.head()] = Signal::Relevance(narrow(value));
             }

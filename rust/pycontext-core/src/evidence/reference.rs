@@ -62,7 +62,9 @@ impl<T: AsRef<str>> References<'_, T> {
                 .map(|(words, other)| WORDS_WEIGHT * words + other)
                 .collect();
             let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-            values.iter_mut().for_each(|value| *value -= least);
+            for value in &mut values {
+                *value -= least;
+            }
         }
         self.share_with_neighbours(&mut values);
         to_best(&mut values);

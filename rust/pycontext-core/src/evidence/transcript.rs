@@ -61,7 +61,7 @@ impl Transcript {
         let mentions = index.mentions();
         let mut found = Self { places: vec![NOWHERE; columns.len()], ..Self::default() };
         // By identifier: units that mention it, the last of them, whether a call has it.
-        let mut uses = vec![Use::default(); mentions.len()];
+        let mut uses = vec![Use::default(); mentions.count()];
         for (place, member) in (0..).zip(members) {
             found.places[member.head()] = place;
             let start = found.identifiers.len();
@@ -80,8 +80,8 @@ impl Transcript {
             let len = distinct(own);
             found.identifiers.truncate(start + len);
             for &identifier in &found.identifiers[start..] {
-                let used = &mut uses[identifier as usize];
-                (used.units, used.last) = (used.units + 1, place);
+                let own = &mut uses[identifier as usize];
+                (own.units, own.last) = (own.units + 1, place);
             }
             found.ends.push(found.identifiers.len());
         }

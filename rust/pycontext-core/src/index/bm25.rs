@@ -62,12 +62,31 @@ impl Index {
     }
 }
 
-/// Makes scores a part of the best one, unless all are 0.
+/// Makes scores, none of which is negative, a part of the best one, unless all are 0.
 pub fn to_best(scores: &mut [f64]) {
-    let best = scores.iter().copied().fold(0.0, f64::max);
+    let best = largest(scores);
     if best > 0.0 {
+        // To multiply is faster; the factor is rounded up, so that the best is 1.0 and none is more.
+        let mut factor = 1.0 / best;
+        while best * factor < 1.0 {
+            factor = factor.next_up();
+        }
         for score in scores {
-            *score /= best;
+            let part = *score * factor;
+            *score = if part > 1.0 { 1.0 } else { part };
         }
     }
+}
+
+/// The largest of numbers, none of which is negative: several at a time, which `f64::max` in a row is not.
+fn largest(numbers: &[f64]) -> f64 {
+    let larger = |a: f64, b: f64| if b > a { b } else { a };
+    let (chunks, rest) = numbers.as_chunks::<8>();
+    let mut best = [0.0; 8];
+    for chunk in chunks {
+        for (best, number) in best.iter_mut().zip(chunk) {
+            *best = larger(*best, *number);
+        }
+    }
+    best.into_iter().chain(rest.iter().copied()).fold(0.0, larger)
 }

@@ -27,35 +27,35 @@ pub struct Mention {
 
 impl Mentions {
     /// Number of identifiers.
-    pub fn len(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.names.len()
     }
 
-    /// An identifier in lower case.
-    pub fn name(&self, identifier: u32) -> &str {
-        self.names.name(identifier)
-    }
-
     /// What an identifier is.
-    pub fn shape(&self, identifier: u32) -> Shape {
+    pub(crate) fn shape(&self, identifier: u32) -> Shape {
         self.shapes[identifier as usize]
     }
 
     /// The identifiers that a row mentions.
-    pub fn of(&self, row: usize) -> &[Mention] {
+    pub(crate) fn of(&self, row: usize) -> &[Mention] {
         &self.rows[row]
     }
 
     /// Appends a row.
-    pub fn push<'a>(&mut self, content: &str, calls: impl Iterator<Item = &'a str>) {
+    pub(crate) fn push<'a>(&mut self, content: &str, calls: impl Iterator<Item = &'a str>) {
         let found = self.read(content, calls);
         self.rows.push(found);
     }
 
     /// Changes a row.
-    pub fn replace<'a>(&mut self, row: usize, content: &str, calls: impl Iterator<Item = &'a str>) {
+    pub(crate) fn replace<'a>(
+        &mut self,
+        row: usize,
+        content: &str,
+        calls: impl Iterator<Item = &'a str>,
+    ) {
         self.rows[row] = self.read(content, calls);
-        if self.len() > FEW.max(2 * self.used) {
+        if self.count() > FEW.max(2 * self.used) {
             self.forget_unused();
         }
     }
@@ -98,7 +98,7 @@ impl Mentions {
     }
 
     /// Drops the rows whose flag is false, and identifiers that nobody mentions then.
-    pub fn retain(&mut self, keep: &[bool]) {
+    pub(crate) fn retain(&mut self, keep: &[bool]) {
         let mut flags = keep.iter();
         self.rows.retain(|_| flags.next().copied().unwrap_or(true));
         self.forget_unused();
@@ -122,13 +122,13 @@ impl Mentions {
     }
 
     /// Bytes of the identifiers and of where they are.
-    pub fn memory_bytes(&self) -> usize {
+    pub(crate) fn memory_bytes(&self) -> usize {
         let rows = self.rows.iter().map(|row| size_of_val(&**row)).sum::<usize>();
         self.names.memory_bytes() + places(&self.shapes) + places(&self.rows) + rows
     }
 
     /// Gives back the room that is kept for rows to come.
-    pub fn shrink_to_fit(&mut self) {
+    pub(crate) fn shrink_to_fit(&mut self) {
         self.names.shrink_to_fit();
         self.shapes.shrink_to_fit();
         self.rows.shrink_to_fit();

@@ -18,7 +18,7 @@ use dictionary::Dictionary;
 use names::{NONE, to_u32};
 
 pub use bm25::to_best;
-pub use mentions::{Mention, Mentions};
+pub(crate) use mentions::Mentions;
 pub use query::{EARLIER_TURNS, Query, Term};
 
 /// An inverted index over the texts of a set, one row a text.
@@ -83,7 +83,7 @@ impl Index {
 
     /// The identifiers of the rows.
     #[must_use]
-    pub fn mentions(&self) -> &Mentions {
+    pub(crate) fn mentions(&self) -> &Mentions {
         &self.mentions
     }
 
@@ -208,11 +208,11 @@ impl Index {
                 return;
             }
             length = length.saturating_add(1);
-            if term as usize == self.postings.len() {
-                self.postings.push(Vec::new());
-            }
-            let found = &mut self.postings[term as usize];
-            self.unused -= usize::from(found.is_empty() && self.unused > 0);
+            let Some(found) = self.postings.get_mut(term as usize) else {
+                self.postings.push(vec![Posting { row, count: 1 }]);
+                return;
+            };
+            self.unused -= usize::from(found.is_empty());
             match found.last_mut() {
                 Some(last) if last.row == row => last.count += 1,
                 Some(last) if last.row > row => match found.binary_search_by_key(&row, |p| p.row) {

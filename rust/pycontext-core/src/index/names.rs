@@ -14,18 +14,18 @@ pub const NONE: u32 = u32::MAX;
 pub struct Names {
     hasher: DefaultHashBuilder,
     by_name: HashTable<u32>,
-    names: Vec<Box<str>>,
+    in_order: Vec<Box<str>>,
 }
 
 impl Names {
     /// Number of names.
     pub fn len(&self) -> usize {
-        self.names.len()
+        self.in_order.len()
     }
 
     /// The name of a number.
     pub fn name(&self, number: u32) -> &str {
-        &self.names[number as usize]
+        &self.in_order[number as usize]
     }
 
     /// The number of a name.
@@ -37,16 +37,16 @@ impl Names {
     /// The number of a name, which is noted if it is new.
     pub fn number(&mut self, name: &str) -> u32 {
         self.find(name).unwrap_or_else(|| {
-            let number = to_u32(self.names.len());
-            self.names.push(name.into());
+            let number = to_u32(self.in_order.len());
+            self.in_order.push(name.into());
             self.enter(number);
             number
         })
     }
 
     fn enter(&mut self, number: u32) {
-        let (hasher, names) = (&self.hasher, &self.names);
-        let hash = |&number: &u32| hasher.hash_one(&*names[number as usize]);
+        let (hasher, texts) = (&self.hasher, &self.in_order);
+        let hash = |&number: &u32| hasher.hash_one(&*texts[number as usize]);
         self.by_name.insert_unique(hash(&number), number, hash);
     }
 
@@ -63,23 +63,23 @@ impl Names {
             })
             .collect();
         let mut flags = is_used.iter();
-        self.names.retain(|_| flags.next().copied().unwrap_or(true));
+        self.in_order.retain(|_| flags.next().copied().unwrap_or(true));
         self.by_name.clear();
-        (0..to_u32(self.names.len())).for_each(|number| self.enter(number));
+        (0..to_u32(self.in_order.len())).for_each(|number| self.enter(number));
         moved
     }
 
     /// Bytes of the names.
     pub fn memory_bytes(&self) -> usize {
-        let texts = self.names.iter().map(|name| name.len()).sum::<usize>();
-        self.by_name.allocation_size() + places(&self.names) + texts
+        let texts = self.in_order.iter().map(|name| name.len()).sum::<usize>();
+        self.by_name.allocation_size() + places(&self.in_order) + texts
     }
 
     /// Gives back the room that is kept for names to come.
     pub fn shrink_to_fit(&mut self) {
-        let (hasher, names) = (&self.hasher, &self.names);
-        self.by_name.shrink_to_fit(|&number| hasher.hash_one(&*names[number as usize]));
-        self.names.shrink_to_fit();
+        let (hasher, texts) = (&self.hasher, &self.in_order);
+        self.by_name.shrink_to_fit(|&number| hasher.hash_one(&*texts[number as usize]));
+        self.in_order.shrink_to_fit();
     }
 }
 

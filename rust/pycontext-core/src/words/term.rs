@@ -1,6 +1,7 @@
 //! What a word is looked up by: its stem, in lower case, in one form of Unicode.
 
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use frostem::{Algorithm, Stemmer};
 use unicode_normalization::UnicodeNormalization;
@@ -37,7 +38,8 @@ pub fn term(word: &str) -> Option<String> {
 }
 
 fn is_stop_word(word: &str) -> bool {
-    STOP_WORDS.lines().any(|stop| stop == word)
+    static SORTED: LazyLock<Vec<&str>> = LazyLock::new(|| STOP_WORDS.lines().collect());
+    SORTED.binary_search(&word).is_ok()
 }
 
 /// The stemmer of the script that a word is written in: of its first letter.
@@ -83,6 +85,11 @@ mod tests {
         for word in ["the", "The", "YOURSELVES", "é", "a", ""] {
             assert_eq!(term(word), None, "{word}");
         }
+    }
+
+    #[test]
+    fn stop_words_are_sorted() {
+        assert!(STOP_WORDS.lines().is_sorted());
     }
 
     #[test]
