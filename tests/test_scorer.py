@@ -119,6 +119,23 @@ def test_matches_are_those_of_the_formula(texts, query):
     assert isinstance(LexicalScorer(), Scorer)
 
 
+@given(texts=st.lists(WORDY, max_size=200), query=QUERIES, most=st.integers(1, 70))
+def test_a_search_finds_the_best_matches(texts, query, most):
+    blocks = of_texts(*texts)
+    matches = [(f"b{row}", match) for row, match in enumerate(blocks.matches(query)) if match > 0]
+    best = sorted(matches, key=lambda found: -found[1])[:most]
+    found = blocks.search(query, most)
+    assert [id for id, _ in found] == [id for id, _ in best]
+    assert np.allclose([match for _, match in found], [match for _, match in best], rtol=0, atol=1e-12)
+
+
+def test_a_search_refuses_what_is_no_number():
+    for most in (0, -1, True, 1.5, "ten", None, 2**63):
+        with pytest.raises(ValidationError, match="most .* is not a whole number from 1"):
+            of_texts("red").search("red", most)
+    assert of_texts("red").search("red", 2**63 - 1) == [("b0", 1.0)]
+
+
 class MatchesMachine(RuleBasedStateMachine):
     """A set is changed in every way with queries in between; each must find what is there now."""
 

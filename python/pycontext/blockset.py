@@ -365,6 +365,24 @@ class BlockSet(BlockList):
         with self.settled():
             return _core.matches(self._columns, query, kind)
 
+    def search(self, query: str, most: int = 10) -> list[tuple[str, float]]:
+        """Return ids of the blocks that match a query best by its words, each with how well.
+
+        Args:
+            query: what is asked.
+            most: how many at most, from 1 up; blocks without a word of the query are none.
+
+        Returns:
+            The best first, of equal ones the first; the numbers are those of `matches`.
+
+        Raises:
+            ValidationError: `query` is no str, or `most` no whole number from 1 up.
+        """
+        if isinstance(most, bool) or not isinstance(most, int) or not 1 <= most < 2**63:
+            raise ValidationError(f"most {shown(most)} is not a whole number from 1 to {2**63 - 1}")
+        with self.settled():
+            return _core.search(self._columns, query, most)
+
     def metrics(self, max_tokens: int = 8192) -> ContextMetrics:
         """Measure the set against a budget; takes the same time for any number of blocks.
 

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use crate::columns::Columns;
 use crate::error::{raise, refuse};
 use crate::field::{backed, one_of};
+use crate::text::Text;
 
 /// Base scores, a copy.
 #[pyfunction]
@@ -51,6 +52,22 @@ pub fn matches<'py>(
     let (_, index) = columns.ready(py, None, true).map_err(refused)?;
     let found = py.detach(|| index.map(|index| index.matches(&query, measure)));
     Ok(PyArray1::from_vec(py, found.unwrap_or_default()))
+}
+
+/// The rows that match a query best and their relevance, the best first.
+#[pyfunction]
+pub fn search(
+    columns: &Columns,
+    query: &Bound<'_, PyAny>,
+    most: usize,
+) -> PyResult<Vec<(Text, f64)>> {
+    let py = query.py();
+    let refused = |fault| refuse(py, fault);
+    let query = backed(query, "query").map_err(refused)?;
+    let (table, index) = columns.ready(py, None, true).map_err(refused)?;
+    let found = py.detach(|| index.map(|index| index.search(&query, most)));
+    let named = |(row, relevance): (usize, f64)| (table.ids()[row].clone(), relevance);
+    Ok(found.unwrap_or_default().into_iter().map(named).collect())
 }
 
 /// Put base scores in the place of all, or change nothing.

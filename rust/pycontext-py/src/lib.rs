@@ -33,7 +33,7 @@ use pyo3::prelude::*;
 mod _core {
     #[pymodule_export]
     use super::arrays::{
-        effective_scores, matches, scores, set_scores, timestamps, token_counts, types,
+        effective_scores, matches, scores, search, set_scores, timestamps, token_counts, types,
     };
     #[pymodule_export]
     use super::block::{check_block, check_id};

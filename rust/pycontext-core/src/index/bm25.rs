@@ -1,5 +1,7 @@
 //! BM25 (Robertson and Zaragoza, 2009).
 
+use std::cmp::Ordering;
+
 use super::names::to_u32;
 use super::{Index, Query, Term};
 
@@ -17,6 +19,34 @@ impl Index {
         let mut scores = self.bm25(&query.terms);
         to_best(&mut scores);
         scores
+    }
+
+    /// The `most` rows that match a text best and their relevance, the best first, of equal ones the first.
+    #[must_use]
+    pub fn search(&self, text: &str, most: usize) -> Vec<(usize, f64)> {
+        let scores = self.bm25(&Query::of(self, &[text]).terms);
+        let mut found: Vec<(usize, f64)> = Vec::new();
+        let mut least = 0.0;
+        let before = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        for (part, chunk) in scores.chunks(CHUNK).enumerate() {
+            if largest(chunk) <= least {
+                continue;
+            }
+            let rows = (part * CHUNK..).zip(chunk.iter().copied());
+            found.extend(rows.filter(|(_, score)| *score > least));
+            // Rows come in order, and one that is as good as the last of the best comes too late.
+            if found.len() >= most.saturating_mul(2).max(CHUNK) {
+                keep_best(&mut found, most, before);
+                least = found.iter().fold(f64::INFINITY, |least, (_, score)| score.min(least));
+            }
+        }
+        keep_best(&mut found, most, before);
+        found.sort_unstable_by(before);
+        let best = found.first().map_or(1.0, |(_, score)| *score);
+        for (_, score) in &mut found {
+            *score /= best;
+        }
+        found
     }
 
     /// BM25 of each row. Only the postings of the terms are read, in the order of the terms, so that every process gets
@@ -59,6 +89,18 @@ impl Index {
     /// The rows that have a term, ascending.
     pub fn rows(&self, term: u32) -> impl Iterator<Item = usize> {
         self.postings[term as usize].iter().map(|posting| posting.row as usize)
+    }
+}
+
+/// Rows that are looked at together.
+const CHUNK: usize = 64;
+
+fn keep_best<V>(found: &mut Vec<V>, most: usize, before: impl Fn(&V, &V) -> Ordering) {
+    if most < found.len() {
+        if most > 0 {
+            found.select_nth_unstable_by(most - 1, before);
+        }
+        found.truncate(most);
     }
 }
 
