@@ -131,7 +131,7 @@ def test_a_search_finds_the_best_matches(texts, query, most):
 
 def test_a_search_refuses_what_is_no_number():
     for most in (0, -1, True, 1.5, "ten", None, 2**63):
-        with pytest.raises(ValidationError, match="most .* is not a whole number from 1"):
+        with pytest.raises(ValidationError, match=r"most .* is not a whole number from 1"):
             of_texts("red").search("red", most)
     assert of_texts("red").search("red", 2**63 - 1) == [("b0", 1.0)]
 
