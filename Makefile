@@ -15,7 +15,8 @@ TEST_TOOLS := pytest hypothesis regex tiktoken zstandard mypy ruff cryptography 
 PROTOBUFS := 6.33.5 7.36.2
 # Likewise; the newest is in .venv too.
 REDIS_PYS := 6.4.0 8.1.0
-BENCH_TOOLS := langchain-core matplotlib msgspec orjson protobuf scikit-learn
+BENCH_TOOLS := langchain-core matplotlib msgspec orjson protobuf scikit-learn \
+	bm25s numba PyStemmer rank-bm25 tantivy
 FUZZ_TOOLS := atheris
 
 BESIDE := $(PROTOBUFS:%=.cache/protobuf-%/done) $(REDIS_PYS:%=.cache/redis-py-%/done)

@@ -25,6 +25,7 @@ from benches.python import (
     prune_command,
     prune_messages,
     query,
+    search,
 )
 
 BENCHES = {
@@ -33,6 +34,7 @@ BENCHES = {
     "prune blocks": prune_blocks.run,
     "prune messages": prune_messages.run,
     "query": query.run,
+    "search": search.run,
     "decay": decay.run,
     "dedup": dedup.run,
     "metrics": metrics.run,
@@ -42,7 +44,19 @@ BENCHES = {
 }
 RECORDED = ("conversations/airline.jsonl", "usage/gpt-4.1-mini.jsonl", "evidence/knowledge.json")
 
-PEERS = ("numpy", "scikit-learn", "tiktoken", "langchain-core", "orjson", "msgspec", "protobuf")
+PEERS = (
+    "numpy",
+    "scikit-learn",
+    "bm25s",
+    "rank-bm25",
+    "tantivy",
+    "numba",
+    "tiktoken",
+    "langchain-core",
+    "orjson",
+    "msgspec",
+    "protobuf",
+)
 
 PAGE = ROOT / "benches" / "README.md"
 PLOT = ROOT / "benches" / "prune_blocks.svg"
