@@ -375,7 +375,7 @@ def test_prune_asks_the_built_in_scorer_where_there_is_no_other(source, availabl
     expected = outcome(blocks, available, scorer=LexicalScorer(), **options)
     assert outcome(blocks, available, **options) == expected
     assert outcome(source, available, **options) == expected
-    if not policy.asks_index:
+    if not policy.asks:
         assert outcome(blocks, available, scorer=Fixed(blocks.matches(query)), **options) == expected
 
 

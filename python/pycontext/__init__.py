@@ -46,7 +46,7 @@ from pycontext.manager import ContextManager
 from pycontext.metrics import ContextMetrics
 from pycontext.package import ContextPackage, Parent
 from pycontext.policy import Policy, Tier
-from pycontext.scorer import LexicalScorer, Scorer
+from pycontext.scorer import ConversationScorer, LexicalScorer, Scorer
 from pycontext.selection import Dropped, Reason, Selection
 from pycontext.shadow import ShadowReport
 from pycontext.store import (
@@ -67,6 +67,10 @@ if TYPE_CHECKING:
     from pycontext.optimize.memory import ContextMemoryOptimizer
     from pycontext.optimize.realtime import RealTimeContextOptimizer
     from pycontext.optimize.window import ContextWindowOptimizer
+    from pycontext.relevance import ContextualRelevanceCalculator
+    from pycontext.scorers.embedding import EmbeddingScorer
+    from pycontext.scorers.hybrid import HybridScorer
+    from pycontext.scorers.tfidf import TfidfScorer
 
 __all__ = [
     "AnswerError",
@@ -89,17 +93,21 @@ __all__ = [
     "ContextStore",
     "ContextType",
     "ContextWindowOptimizer",
+    "ContextualRelevanceCalculator",
+    "ConversationScorer",
     "CorruptPayloadError",
     "DeadlockError",
     "Delta",
     "Diff",
     "DistributedContextStore",
     "Dropped",
+    "EmbeddingScorer",
     "FencedError",
     "Formatter",
     "Handoff",
     "HandoffReceipt",
     "HopLimitError",
+    "HybridScorer",
     "LLMClient",
     "LLMError",
     "LLMRefusedError",
@@ -127,6 +135,7 @@ __all__ = [
     "StoreFullError",
     "StoreTimeoutError",
     "StoreUnavailableError",
+    "TfidfScorer",
     "Tier",
     "TokenCounter",
     "UnknownBlockError",

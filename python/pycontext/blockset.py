@@ -230,10 +230,14 @@ class BlockSet(BlockList):
         with self.settled():
             return self._columns.is_mixed()
 
-    def snapshot(self) -> BlockSet:
-        """Return a set of its own with the same blocks, which are copied when one of the two is first changed."""
+    def snapshot(self, *, is_indexed: bool = False) -> BlockSet:
+        """Return a set of its own with the same blocks, which are copied when one of the two is first changed.
+
+        Args:
+            is_indexed: True to read the words of both at once, for a query to come.
+        """
         with self.settled():
-            return self._over(self._columns)
+            return self._over(self._columns.snapshot(is_indexed=is_indexed))
 
     def join(self, other: BlockSet) -> None:
         """Append copies of all blocks of another set that counts alike, all or none; makes no `ContextBlock`.
@@ -365,6 +369,11 @@ class BlockSet(BlockList):
         with self.settled():
             return _core.matches(self._columns, query, kind)
 
+    def turns(self, turns: list[str]) -> list[str]:
+        """Return the turns of a query with those before it, where it is the last USER block."""
+        with self.settled():
+            return _core.turns(self._columns, turns)
+
     def search(self, query: str, most: int = 10) -> list[tuple[str, float]]:
         """Return ids of the blocks that match a query best by its words, each with how well.
 
@@ -447,6 +456,8 @@ class BlockSet(BlockList):
         pins: list[str],
     ) -> Selection:
         """The same where a plug-in counts, scores or renders."""
+        if turns is None and policy.asks:
+            turns = []
         if turns is None and scorer is not None:
             raise ValidationError("scorer needs a query")
         if not isinstance(render, str | Formatter) and not callable(render):
@@ -455,11 +466,12 @@ class BlockSet(BlockList):
             if not isinstance(render, Formatter):
                 # Counted here and not in the snapshot, so that the next prune finds it.
                 count_costs(self._columns, self._counter, render if isinstance(render, str) else "text")
-            columns = self._columns.snapshot(is_indexed=turns is not None or policy.asks_index)
+            columns = self._columns.snapshot(is_indexed=turns is not None)
         relevance = None
         if turns is not None and scorer is not None:
             turns = _core.turns(columns, turns)
-            relevance = score_with(scorer, turns, self._over(columns))
+            if turns:
+                relevance = score_with(scorer, turns, self._over(columns))
         drawn = Drawn.of(render, self._counter, lambda: self._over(columns))
 
         def run(room: int) -> Selection:
@@ -548,7 +560,8 @@ def prune(
         budget: a `Budget`, or the tokens that the request may hold.
         policy: a `Policy` or the name of one; None for "evidence" where there is a query, else for "relevance".
         query: what the model is asked: one turn of the user, or several with the newest last, of which the two before
-            it help to understand it. One that is the last USER block has the two before it by itself.
+            it help to understand it. One that is the last USER block has the two before it by itself. None for that
+            block under a policy that takes by evidence; elsewhere nothing is asked then.
         scorer: says how relevant each block is to the query. None for its words alone, as `LexicalScorer` has them; any
             other is fused with them by tiers in the order "evidence", and takes their place elsewhere.
         render: what the request looks like: "openai" for chat messages, "text" for the text form, a `Formatter`, or a

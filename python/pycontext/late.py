@@ -13,8 +13,12 @@ _MODULES: Final = {
     "ContextConcurrencyManager": "pycontext.concurrency.manager",
     "ContextMemoryOptimizer": "pycontext.optimize.memory",
     "ContextWindowOptimizer": "pycontext.optimize.window",
+    "ContextualRelevanceCalculator": "pycontext.relevance",
+    "EmbeddingScorer": "pycontext.scorers.embedding",
+    "HybridScorer": "pycontext.scorers.hybrid",
     "LLMClient": "pycontext.agents.client",
     "RealTimeContextOptimizer": "pycontext.optimize.realtime",
+    "TfidfScorer": "pycontext.scorers.tfidf",
 }
 
 

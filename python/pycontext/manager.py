@@ -103,6 +103,7 @@ class ContextManager:
         self.relevance_threshold: Final = relevance_threshold
         self.counter: Final = as_counter(counter)
         self.policy: Final = Policy.of(policy)
+        self._policy: Final = None if policy is None else self.policy
         self.duplicates: Final = duplicates
         self.shadow: Final = shadow
         self._mirror = None if store is None else Mirror(store, self.counter)
@@ -312,7 +313,7 @@ class ContextManager:
         budget: Budget | int | None = None,
         *,
         policy: Policy | str | None = None,
-        query: str | None = None,
+        query: Query | None = None,
         scorer: Scorer | None = None,
         render: Render = "openai",
         now: int | None = None,
@@ -323,7 +324,7 @@ class ContextManager:
         Args:
             session_id: of the session.
             budget: None for `max_tokens`.
-            policy: None for the manager's.
+            policy: None for the manager's; where it has none either, "evidence" with a query and "relevance" without.
             query: as in `prune` of the package.
             scorer: as in `prune` of the package.
             render: as in `prune` of the package.
@@ -338,7 +339,7 @@ class ContextManager:
         """
         return self._session(session_id).package.blocks.prune(
             self.max_tokens if budget is None else budget,
-            policy=self._with_threshold(policy),
+            policy=self._with_threshold(policy, query),
             query=query,
             scorer=scorer,
             render=render,
@@ -371,7 +372,7 @@ class ContextManager:
         budget: Budget | int | None = None,
         *,
         policy: Policy | str | None = None,
-        query: str | None = None,
+        query: Query | None = None,
         scorer: Scorer | None = None,
         render: Render = "openai",
         now: int | None = None,
@@ -440,6 +441,9 @@ class ContextManager:
         self,
         session_id: str,
         formatter: Formatter | Callable[[ContextPackage], str] | None = None,
+        *,
+        query: Query | None = None,
+        scorer: Scorer | None = None,
     ) -> str:
         """Return a session as text of at most `max_tokens`; in shadow mode all of it, whatever its size.
 
@@ -448,6 +452,8 @@ class ContextManager:
             formatter: None for the text form with a header before each block; else a `Formatter`, or a function that is
                 given a copy of the package with the blocks that fit. What it writes is counted, and it is given fewer
                 blocks where that is too long.
+            query: as in `select`.
+            scorer: as in `select`.
 
         Raises:
             UnknownSessionError: there is no such session.
@@ -455,13 +461,18 @@ class ContextManager:
             PluginError: the formatter raised or returned no str.
         """
         package = self._session(session_id).package
-        select = self.everything if self.shadow else self.select
+
+        def select(render: Render) -> Selection:
+            if self.shadow:
+                return self.everything(session_id, render=render)
+            return self.select(session_id, query=query, scorer=scorer, render=render)
+
         if formatter is None:
-            return select(session_id, render="text").text()
+            return select("text").text()
         if isinstance(formatter, Formatter):
-            rendering = select(session_id, render=formatter).rendering
+            rendering = select(formatter).rendering
         elif callable(formatter):
-            rendering = select(session_id, render=_of_package(package, formatter)).rendering
+            rendering = select(_of_package(package, formatter)).rendering
         else:
             raise ValidationError(
                 f"formatter {shown(formatter)} is {type(formatter).__name__}, not a Formatter or a function"
@@ -507,6 +518,34 @@ class ContextManager:
                 del blocks[row]
             session.originals.forget(block_id)
         return block
+
+    def set_scores(self, session_id: str, scores: Mapping[str, float]) -> dict[str, float]:
+        """Put base scores of blocks in the place of those that they have, and return these: to put them back.
+
+        Args:
+            session_id: of the session.
+            scores: from 0 to 1 by id of the block.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+            UnknownBlockError: the session has no block of an id.
+            ValidationError: a score is outside its limits; in each case nothing was changed.
+        """
+        with self._held(session_id) as session:
+            blocks = session.package.blocks
+            with blocks.settled():
+                array = blocks.scores.copy()
+                before = {}
+                for id, score in scores.items():
+                    row = blocks.find(id)
+                    if row is None:
+                        raise UnknownBlockError(f"session {shown(session_id)} has no block {shown(id)}")
+                    before[id] = float(array[row])
+                    array[row] = score
+                blocks.set_scores(array)
+                if self._mirror is not None:
+                    self._mirror.flush(session)
+        return before
 
     def purge_block(self, session_id: str, block_id: str) -> None:
         """Remove a block from everything: the session, what fell out of it, reports, and what the store keeps of it.
@@ -659,8 +698,8 @@ class ContextManager:
                     yield session
                     return
 
-    def _with_threshold(self, policy: Policy | str | None) -> Policy:
-        chosen = self.policy if policy is None else Policy.of(policy)
+    def _with_threshold(self, policy: Policy | str | None, query: Query | None = None) -> Policy:
+        chosen = Policy.of(self._policy if policy is None else policy, query)
         return replace(chosen, threshold=max(chosen.threshold, self.relevance_threshold))
 
     def _room(self, session: Session, new_id: str) -> Selection | None:

@@ -160,8 +160,8 @@ class Policy:
         put(self, "compiled", compiled)
 
     @property
-    def asks_index(self) -> bool:
-        """Whether blocks are read for their words also where there is no query."""
+    def asks(self) -> bool:
+        """Whether the last turn of the user is the query where there is none."""
         return any(tier.order == "evidence" for tier in self.tiers)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -173,7 +173,8 @@ class Policy:
         """Return the built-in policy of that name.
 
         - "relevance": best score first.
-        - "evidence": what most likely holds what the query or the next call needs; made for a query. Blocks of MEMORY,
+        - "evidence": what most likely holds what the query or the next call needs; without a query that of the last turn
+          of the user. Blocks of MEMORY,
           KNOWLEDGE and of chats without tools are taken by what they are about: BM25 with the words of its best matches
           added, fused with a scorer where there is one. In a conversation with tools units are taken by the codes,
           dates, addresses and names in them that nothing taken has yet: those used in calls, repeated and mentioned

@@ -40,8 +40,9 @@ pub fn prune(
         costs.map(|array| array.as_array().iter().copied().map(plain).collect());
     let refused = |fault| refuse(py, fault);
     let priced = given.is_none().then_some(render);
-    let needs_index = query.is_some() || policy.core.has(Order::Evidence);
-    let (table, index) = columns.ready(py, priced, needs_index).map_err(refused)?;
+    // By evidence something is asked in any case: what the user said last.
+    let query = query.or_else(|| policy.core.has(Order::Evidence).then(Vec::new));
+    let (table, index) = columns.ready(py, priced, query.is_some()).map_err(refused)?;
     let turns = query.map_or_else(Vec::new, |query| evidence::turns(&table, query));
     let relevance = relevance.map(|array| array.as_array().to_vec());
     let n = table.len();
@@ -79,7 +80,8 @@ pub fn prune(
     Ok(Selection::new(table, chosen, costs))
 }
 
-/// The turns of a question: where it is one, and the last turn of the user in the set, with the two before it.
+/// The turns of a question, the newest last: the last turn of the user in the set where none is given, with the two before
+/// it.
 #[pyfunction]
 pub fn turns(py: Python<'_>, columns: &Columns, query: Vec<String>) -> Vec<String> {
     evidence::turns(&columns.table(py), query)

@@ -109,14 +109,18 @@ impl Member<'_> {
     }
 }
 
-/// The turns of a question: where it is one, and the last turn of the user in the set, with the two before it.
+/// The turns of a question: those that are `asked`, where none is the last turn of the user in the set; one that is that
+/// turn has the two before it.
 #[must_use]
 pub fn turns<T: AsRef<str>>(columns: &Columns<T>, mut asked: Vec<String>) -> Vec<String> {
-    let [query] = &asked[..] else { return asked };
     let kinds = columns.kinds();
     let users = (0..kinds.len()).rev().filter(|row| kinds[*row] == Kind::User);
     let mut texts = users.map(|row| columns.contents()[row].as_ref());
-    if texts.next() == Some(query.as_str()) {
+    let Some(last) = texts.next() else { return asked };
+    if asked.is_empty() {
+        asked.push(last.to_owned());
+    }
+    if asked == [last] {
         for earlier in texts.take(EARLIER_TURNS) {
             asked.insert(0, earlier.to_owned());
         }
