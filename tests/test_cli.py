@@ -204,7 +204,11 @@ def test_standard_input_is_read(chats):
         (["prune", "IN", "--budget", "0"], USAGE, "argument --budget: '0' is not a whole number from 1"),
         (["inspect", "IN", "--top", "-1"], USAGE, "argument --top: '-1' is not a whole number from 0"),
         (["prune", "IN", "--budget", "9", "--reserve-output", "9"], USAGE, "reserve_output 9"),
-        (["prune", "IN", "--budget", "9", "--policy", "best"], USAGE, "policy 'best' is not one of relevance, recent"),
+        (
+            ["prune", "IN", "--budget", "9", "--policy", "best"],
+            USAGE,
+            "policy 'best' is not one of relevance, evidence, recent",
+        ),
         (["prune", "IN", "--budget", "9", "--encoding", "x"], USAGE, "counter 'x' is not one of o200k_base"),
         (["count", "--text", "IN", "--encoding", "x"], USAGE, "counter 'x' is not one of o200k_base"),
         (["prune", "nowhere.jsonl", "--budget", "9"], NOT_FOUND, "nowhere.jsonl: No such file"),

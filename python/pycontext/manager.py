@@ -32,6 +32,7 @@ from pycontext.mirror import Mirror
 from pycontext.originals import ORIGINALS_BYTES, Originals
 from pycontext.package import ContextPackage, check_session_id
 from pycontext.policy import Policy, check_fraction
+from pycontext.query import Query
 from pycontext.session import Session, Sessions
 from pycontext.shadow import ShadowReport
 from pycontext.store.base import ContextStore

@@ -173,12 +173,12 @@ class Policy:
         """Return the built-in policy of that name.
 
         - "relevance": best score first.
-        - "evidence": what most likely holds what the query or the next call needs; without a query that of the last turn
-          of the user. Blocks of MEMORY,
-          KNOWLEDGE and of chats without tools are taken by what they are about: BM25 with the words of its best matches
-          added, fused with a scorer where there is one. In a conversation with tools units are taken by the codes,
-          dates, addresses and names in them that nothing taken has yet: those used in calls, repeated and mentioned
-          lately first. Where both are there the better match has the larger share. A block's own score multiplies all.
+        - "evidence": what most likely holds what the query or the next call needs; without a query that of the last
+          turn of the user. Blocks of MEMORY, KNOWLEDGE and of chats without tools are taken by what they are about:
+          BM25 with the words of its best matches added, fused with a scorer where there is one. In a conversation with
+          tools units are taken by the codes, dates, addresses and names in them that nothing taken has yet: those used
+          in calls, repeated and mentioned lately first. Where both are there the better match has the larger share. A
+          block's own score multiplies all.
         - "recent": newest first.
         - "window": the conversation, newest first, up to 70 % of the budget; then TOOL, MEMORY and KNOWLEDGE blocks,
           best score first.

@@ -24,8 +24,8 @@ _LEAST: Final = 0.3
 class ContextualRelevanceCalculator:
     """Says how relevant blocks are to a query, and writes it into a session where that is asked for.
 
-    To choose for a query nothing has to be written: `prune(..., query=...)` and `ContextManager.select` weigh the blocks
-    for that look and leave their scores alone.
+    To choose for a query nothing has to be written: `prune(..., query=...)` and `ContextManager.select` weigh the
+    blocks for that look and leave their scores alone.
 
     Args:
         scorer: None for `TfidfScorer`.
@@ -42,8 +42,8 @@ class ContextualRelevanceCalculator:
     def calculate_relevance(self, query: Query, context_blocks: Iterable[ContextBlock]) -> dict[str, float]:
         """Return how relevant each block is to a query, from 0 to 1 by its id; changes nothing.
 
-        All are 0 where the query has no word that a block has. A `BlockSet` keeps what it has read: there only the first
-        query has to read the blocks.
+        All are 0 where the query has no word that a block has. A `BlockSet` keeps what it has read: there only the
+        first query has to read the blocks.
 
         Args:
             query: one turn of the user, or several with the newest last.
@@ -75,7 +75,8 @@ class ContextualRelevanceCalculator:
             session_id: of the session.
 
         Returns:
-            The scores before by id of the block, of those that were written: `ContextManager.set_scores` puts them back.
+            The scores before by id of the block, of those that were written: `ContextManager.set_scores` puts them
+            back.
 
         Raises:
             UnknownSessionError: there is no such session.

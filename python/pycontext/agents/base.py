@@ -23,6 +23,7 @@ from pycontext.budget import check_tokens
 from pycontext.errors import AnswerError, PluginError, ValidationError, shown
 from pycontext.manager import ContextManager
 from pycontext.policy import Policy
+from pycontext.scorer import Scorer
 
 __all__ = ["ContextAwareAgent", "Reply"]
 
@@ -74,7 +75,9 @@ class ContextAwareAgent:
         prompt: the agent's own prompt; None where a subclass has `_load_role_prompt`.
         tools: what the model may call, None for nothing.
         render: what requests look like: "openai" for chat messages, "text" for the text form.
-        policy: what stays in a request; None for the manager's.
+        policy: what stays in a request; None for the manager's. "evidence" keeps what most likely holds what the last
+            turn of the user, or the next call, needs.
+        scorer: counts besides words under such a policy, which is "evidence" then unless it is named.
         reserve_output: tokens of the budget that are left to the answer.
         options: for every call of `llm_client.generate`.
         most_rounds: of calling tools and asking again, in one turn.
@@ -96,6 +99,7 @@ class ContextAwareAgent:
         tools: Tools | None = None,
         render: Literal["openai", "text"] = "openai",
         policy: Policy | str | None = None,
+        scorer: Scorer | None = None,
         reserve_output: int = 0,
         options: Mapping[str, Any] | None = None,
         most_rounds: int = 32,
@@ -107,7 +111,12 @@ class ContextAwareAgent:
         self.role: Final = agent_role
         self.context_manager = ContextManager() if context_manager is None else context_manager
         self.tools = tools
-        self.policy: Final = None if policy is None else Policy.of(policy)
+        self.policy: Final = None if policy is None and scorer is None else Policy.of(policy, scorer)
+        if scorer is not None and not (self.policy and self.policy.asks):
+            raise ValidationError(
+                f"scorer needs a policy that asks, and {shown(self.policy and self.policy.name)} does not"
+            )
+        self.scorer: Final = scorer
         self.options: Final = dict(options or {})
         self.most_rounds: Final = most_rounds
         self.session_id: str | None = None
@@ -313,7 +322,7 @@ class ContextAwareAgent:
                 manager.add_context(
                     session_id, one.content, one.type, one.relevance_score, one.metadata, references=one.references
                 )
-            request = frame.around(manager, session_id, policy=self.policy, asked=asked)
+            request = frame.around(manager, session_id, policy=self.policy, scorer=self.scorer, asked=asked)
             return request, *pending_calls(manager.sessions[session_id].blocks)
 
         return await on_session(manager, session_id, look)

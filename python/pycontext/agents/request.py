@@ -16,6 +16,7 @@ from pycontext.counter import TokenCounter, count_with
 from pycontext.errors import BudgetExceededError, ValidationError, shown
 from pycontext.manager import ContextManager
 from pycontext.policy import Policy
+from pycontext.scorer import Scorer
 from pycontext.selection import Selection
 
 __all__ = ["Asked", "Frame", "Request"]
@@ -78,6 +79,7 @@ class Frame:
         session_id: str,
         *,
         policy: Policy | str | None = None,
+        scorer: Scorer | None = None,
         pin: Sequence[str] = (),
         asked: Asked = (),
     ) -> Request:
@@ -87,6 +89,7 @@ class Frame:
             manager: that holds the session.
             session_id: of the session.
             policy: None for the manager's.
+            scorer: as in `prune`; it asks the last turn of the user.
             pin: ids of blocks that must stay, besides those that always do.
             asked: what comes behind the session.
 
@@ -101,7 +104,7 @@ class Frame:
             if manager.shadow:
                 selection = manager.everything(session_id, render=self.render)
             else:
-                selection = _select(manager, session_id, room, most, policy, self.render, pin)
+                selection = _select(manager, session_id, room, most, policy, scorer, self.render, pin)
             prompt = self._write(selection, asked)
             if isinstance(prompt, str):
                 # As a whole: what is the last block of the session is not the end of the request.
@@ -164,6 +167,7 @@ def _select(
     room: int,
     most: int,
     policy: Policy | str | None,
+    scorer: Scorer | None,
     render: Literal["openai", "text"],
     pin: Sequence[str],
 ) -> Selection:
@@ -175,7 +179,7 @@ def _select(
             most,
             [],
         )
-    return manager.select(session_id, room, policy=policy, render=render, pin=pin)
+    return manager.select(session_id, room, policy=policy, scorer=scorer, render=render, pin=pin)
 
 
 def _cost(blocks: BlockSet) -> int:

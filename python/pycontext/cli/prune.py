@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_parser", "run"]
 
+LAST_USER: Final = "last-user"
+
 _ENCODE: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -49,9 +51,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--budget", type=whole(1), required=True, metavar="N", help="tokens a request may hold")
     parser.add_argument(
         "--policy",
-        default="relevance",
         metavar="NAME",
-        help="what is kept first: relevance (default), recent, window",
+        help="what is kept first: evidence (default with a query), relevance (default without), recent, window",
+    )
+    parser.add_argument(
+        "--query",
+        metavar="TEXT",
+        help=f"what the model is asked; {LAST_USER} for the last message of the user of each conversation",
     )
     parser.add_argument(
         "--reserve-output", type=whole(0), default=0, metavar="N", help="tokens left free for the answer"
@@ -87,7 +93,7 @@ class Tally:
 def run(args: argparse.Namespace) -> Exit:
     """Run the command."""
     budget = Budget(args.budget, reserve_output=args.reserve_output)
-    policy = Policy.named(args.policy)
+    policy = Policy.of(args.policy, args.query)
     counter = get_counter(args.encoding)
     output = None if args.output == "-" else args.output
     report = Report(as_json=args.json, summary_to=sys.stdout if output else None)
@@ -100,17 +106,23 @@ def run(args: argparse.Namespace) -> Exit:
     started = time.perf_counter()
     with _open_output(output) as out:
         for conversation in source:
-            fields = _prune(conversation, budget, policy, args.on_overflow, tally, report)
+            fields = _prune(conversation, budget, policy, args.query, args.on_overflow, tally, report)
             if fields is not None:
                 out.write(_line(fields))
     tally.bad_lines = source.bad_lines
     seconds = time.perf_counter() - started
-    report.summary(lambda: _tables(tally, budget, seconds), _values(tally, budget, policy, seconds))
+    report.summary(lambda: _tables(tally, budget, seconds), _values(tally, budget, policy, args.query, seconds))
     return Exit.PARTLY if tally.could_not_fit or tally.bad_lines else Exit.DONE
 
 
 def _prune(
-    conversation: Conversation, budget: Budget, policy: Policy, on_overflow: str, tally: Tally, report: Report
+    conversation: Conversation,
+    budget: Budget,
+    policy: Policy,
+    query: str | None,
+    on_overflow: str,
+    tally: Tally,
+    report: Report,
 ) -> dict[str, Any] | None:
     """The line to write, None for none; everything about it is in the tally."""
     blocks = conversation.blocks
@@ -119,7 +131,9 @@ def _prune(
     tally.messages_before += len(blocks)
     tally.tokens_before += before
     try:
-        selection = blocks.prune(budget, policy=policy)
+        # A conversation in which the user says nothing asks nothing.
+        asked = (blocks.turns([]) or None) if query == LAST_USER else query
+        selection = blocks.prune(budget, policy=policy, query=asked)
     except BudgetExceededError as error:
         tally.could_not_fit += 1
         report.event(
@@ -195,12 +209,13 @@ def _mode_for(target: Path) -> int:
     return 0o666 & ~umask
 
 
-def _values(tally: Tally, budget: Budget, policy: Policy, seconds: float) -> dict[str, Any]:
+def _values(tally: Tally, budget: Budget, policy: Policy, query: str | None, seconds: float) -> dict[str, Any]:
     return {
         "event": "summary",
         "budget": budget.max_tokens,
         "available": budget.available,
         "policy": policy.name,
+        "query": query,
         **{name: value for name, value in vars(tally).items() if not isinstance(value, Counter)},
         "fell": {reason: {"messages": n, "tokens": tally.fell_tokens[reason]} for reason, n in tally.fell.items()},
         "seconds": round(seconds, 6),

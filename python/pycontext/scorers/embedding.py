@@ -80,7 +80,8 @@ class EmbeddingScorer:
         best = best[np.argsort(-cosines[best], kind="stable")[:_FEEDBACK_BLOCKS]]
         if len(best):
             cosines = rows @ _unit(query + _FEEDBACK * rows[best].mean(axis=0))
-        return np.clip(cosines, 0.0, 1.0).astype(np.float64)
+        scores: NDArray[np.float64] = np.clip(cosines, 0.0, 1.0).astype(np.float64)
+        return scores
 
     def _embed(self, texts: list[str]) -> NDArray[np.float32]:
         """Vectors of unit length, those of texts that say nothing 0."""
@@ -119,7 +120,7 @@ class EmbeddingScorer:
             raise PluginError(f"{name} raised {type(cause).__name__}") from cause
         if returned.dtype.kind not in "fiu":
             raise PluginError(f"{name} returned {returned.dtype}, not real numbers")
-        if returned.ndim != 2 or returned.shape[0] != len(texts) or not returned.shape[1]:  # noqa: PLR2004
+        if returned.ndim != 2 or returned.shape[0] != len(texts) or not returned.shape[1]:
             raise PluginError(f"{name} returned shape {returned.shape} for {len(texts)} texts")
         if not np.isfinite(returned).all():
             row = int((~np.isfinite(returned)).any(axis=1).argmax())

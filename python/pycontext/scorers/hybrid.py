@@ -28,7 +28,8 @@ class HybridScorer:
     Args:
         scorers: one at least.
         weights: how much each counts, above 0; None for all alike.
-        method: "zscore" adds the scores in units of their deviation, which keeps how far the best stands out; "rrf" adds
+        method: "zscore" adds the scores in units of their deviation, which keeps how far the best stands out; "rrf"
+        adds
             1 / (60 + rank), reciprocal rank fusion, where equal scores have equal ranks.
 
     Raises:
@@ -80,7 +81,7 @@ def _is_weight(value: object) -> bool:
 
 def _standard(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     deviation = scores.std() if len(scores) else 0.0
-    return scores * 0.0 if deviation <= 1e-12 else (scores - scores.mean()) / deviation  # noqa: PLR2004
+    return scores * 0.0 if deviation <= 1e-12 else (scores - scores.mean()) / deviation
 
 
 def _by_rank(scores: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -23,9 +23,9 @@ class MiniLM:
     """all-MiniLM-L6-v2 of sentence-transformers with 8-bit weights on the ONNX runtime: `EmbeddingScorer(MiniLM())`.
 
     Needs the extra `embeddings`, which brings the weights; nothing is fetched when it runs. It was trained on English,
-    and reads the first 256 word pieces of a text, about 190 words. Texts are embedded one by one: with 8-bit weights the
-    vector of a text would otherwise depend on those beside it. 384 numbers a text. The interpreter runs other threads
-    meanwhile.
+    and reads the first 256 word pieces of a text, about 190 words. Texts are embedded one by one: with 8-bit weights
+    the vector of a text would otherwise depend on those beside it. 384 numbers a text. The interpreter runs other
+    threads meanwhile.
 
     Args:
         threads: that work on a text; 1 leaves the other cores to others.
@@ -55,7 +55,7 @@ class MiniLM:
             given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
             (pieces, *_) = session.run(None, {name: given[name] for name in self._inputs})
             # The mean of the pieces: none is padding, for each text is alone.
-            vector = pieces[0].mean(axis=0) if pieces.ndim == 3 else pieces[0]  # noqa: PLR2004
+            vector = pieces[0].mean(axis=0) if pieces.ndim == 3 else pieces[0]
             vectors[row] = vector / max(float(np.linalg.norm(vector)), 1e-12)
         return vectors
 
@@ -88,7 +88,7 @@ def _tokenizer(kind: Any) -> Any:
     """The tokenizer of BERT: lower case, without accents, cut into word pieces."""
     from tokenizers import models, normalizers, pre_tokenizers, processors  # noqa: PLC0415  # an extra
 
-    pieces = (files("pycontext") / "data" / "minilm_vocab.txt").read_text(encoding="utf-8").splitlines()
+    pieces = (files("pycontext.scorers") / "minilm_vocab.txt").read_text(encoding="utf-8").splitlines()
     vocabulary = {piece: number for number, piece in enumerate(pieces)}
     tokenizer = kind(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=100))  # noqa: S106
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
