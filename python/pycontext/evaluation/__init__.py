@@ -1,0 +1,1 @@
+"""Does what an answer needs survive? Labelled evidence, plain baselines, and ours beside them."""

@@ -1,0 +1,1 @@
+"""What ours is compared with, in plain Python: the same units, pins, budget and rendering, another order."""
