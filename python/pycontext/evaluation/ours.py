@@ -14,13 +14,13 @@ from pycontext.selection import Selection
 
 __all__ = ["POLICY", "Ours", "query_of"]
 
-POLICY: Final = "relevance"
+POLICY: Final = "evidence"
 """What `prune` does with a query."""
 
 
-def query_of(case: Case) -> str:
-    """Return what `prune` is told of the question and of what was said before it."""
-    return case.question.turns[-1]
+def query_of(case: Case) -> Sequence[str]:
+    """Return what `prune` is told: what was said, the question last."""
+    return case.question.turns
 
 
 class Ours:
