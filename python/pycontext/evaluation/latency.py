@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import cycle, islice
 from typing import Final
 
@@ -69,7 +69,18 @@ def run_latency(
         cold = []
         for query in islice(cycle(queries), _COLD_ROUNDS.get(size, _FEWEST_ROUNDS)):
             # A copy has no count yet: what a program has that reads messages and prunes them once.
-            fresh = [replace(block, token_count=None) for block in source]
+            fresh = [
+                ContextBlock(
+                    one.id,
+                    one.content,
+                    one.relevance_score,
+                    one.type,
+                    dict(one.metadata),
+                    one.timestamp,
+                    references=list(one.references),
+                )
+                for one in source
+            ]
             cold.append(_seconds(fresh, query))
         found += [_timing(kind, size, "indexed", warm), _timing(kind, size, "from a list", cold)]
         on_size(1)

@@ -92,7 +92,7 @@ def run_relay(
                 case = cases.of(question)
                 key = case.history.key
                 if key not in packages:
-                    packages[key] = ContextPackage(f"sent {len(packages)}", _SENDER_AGENT, case.history.blocks)
+                    packages[key] = ContextPackage(f"sent-{len(packages)}", _SENDER_AGENT, case.history.blocks)
                 for budget in budgets:
                     try:
                         package, messages = _hand_over(packages[key], case, ours, budget, f"{number}-{budget}")
@@ -103,20 +103,21 @@ def run_relay(
                     sent[package.session_id] = budget, case, seen(package), messages
                 on_question(1)
         found = _received(url)
-    for session_id, (budget, case, package, messages) in sent.items():
-        sums[budget] = _added(sums[budget], case, package, messages, found.get(session_id))
+    for session_id, (budget, case, left, messages) in sent.items():
+        sums[budget] = _added(sums[budget], case, left, messages, found.get(session_id))
     return list(sums.values())
 
 
 def _hand_over(package: ContextPackage, case: Case, ours: Ours, budget: int, name: str) -> tuple[ContextPackage, str]:
     """The receiver's package, and a hash of the messages that the sender would have sent."""
+    query: Any = query_of(case)
     made = handoff(
         package,
         to=_RECEIVER_AGENT,
         budget=budget,
         allow=frozenset(ContextType),
         policy=ours.policy,
-        query=query_of(case),
+        query=query,
         scorer=ours.scorer,
         session_id=name,
     )

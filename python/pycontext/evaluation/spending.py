@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from os.path import commonprefix
 from typing import Any, Final
 
 from pycontext.block import ContextBlock, ContextType
@@ -160,17 +159,32 @@ def _added(
     sums: Spending, before: list[dict[str, Any]], request: list[dict[str, Any]], tally: Tally, *, refused: bool
 ) -> Spending:
     same = list(_beginning(before, request))
-    old, new = (json.dumps(messages, ensure_ascii=False) for messages in (before, request))
-    shared = len(commonprefix([old, new]).encode()) if before else 0
+    shared, total = sum(map(_size, same)), sum(map(_size, request))
+    if len(same) < min(len(before), len(request)):
+        shared += _same_bytes(before[len(same)], request[len(same)])
     return replace(
         sums,
         requests=sums.requests + 1,
         tokens=sums.tokens + tally.messages(request),
         cached=sums.cached + tally.messages(same) - (REPLY if same else 0),
         same_bytes=sums.same_bytes + shared,
-        total_bytes=sums.total_bytes + len(new.encode()),
+        total_bytes=sums.total_bytes + total,
         refused=sums.refused + refused,
     )
+
+
+def _json(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, ensure_ascii=False).encode() + b","
+
+
+def _size(message: dict[str, Any]) -> int:
+    return len(_json(message))
+
+
+def _same_bytes(old: dict[str, Any], new: dict[str, Any]) -> int:
+    """Bytes at the beginning of the first message that is another one."""
+    pairs = enumerate(zip(_json(old), _json(new), strict=False))
+    return next(at for at, (one, other) in pairs if one != other)
 
 
 def _beginning(before: list[dict[str, Any]], request: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
