@@ -38,7 +38,7 @@ _CODES: Final[tuple[tuple[tuple[type[BaseException], ...], Exit], ...]] = (
     ((StoreUnavailableError, StoreFullError), Exit.UNAVAILABLE),
 )
 
-COMMANDS: Final = ("prune", "inspect", "count", "store", "demo")
+COMMANDS: Final = ("prune", "inspect", "count", "eval", "store", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

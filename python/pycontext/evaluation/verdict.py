@@ -138,12 +138,13 @@ def _has_room(trial: Trial, budget: int) -> bool:
 
 
 def _closed(trial: Trial, name: str, budget: int) -> tuple[float, NDArray[np.float64]]:
-    """The headroom closed, and the same in every resample; NaN in one without headroom."""
+    """The headroom closed, and the same in every resample; NaN in one with too little headroom."""
     names = name, RECENT, trial.of_role(Role.CEILING)[0]
     recalls = [trial.recall(one, budget) for one in names]
     ours, floor, ceiling = (float(recall.mean()) for recall in recalls)
     my_draws, low, high = (trial.resampling.means(recall) for recall in recalls)
-    room = np.where(high > low, high - low, np.nan)
+    # As for the set itself: where a resample has too little to gain, it says nothing here.
+    room = np.where(high - low >= NARROWEST, high - low, np.nan)
     return (ours - floor) / (ceiling - floor), (my_draws - low) / room
 
 
