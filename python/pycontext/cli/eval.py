@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> Exit:
         title = f"# Evaluation of {os.path.basename(args.dataset)}\n\n"  # noqa: PTH119  # as it was given
         Path(args.output).write_text(title + markdown(report), encoding="utf-8")
     if args.json:
-        sys.stdout.write(json.dumps(report.to_dict()) + "\n")
+        sys.stdout.write(json.dumps(report.to_dict(), allow_nan=False) + "\n")
     else:
         console = Console()
         for section in sections(report):

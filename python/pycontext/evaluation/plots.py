@@ -24,6 +24,8 @@ _STYLE: Final[Any] = {"svg.fonttype": "none", "svg.hashsalt": "pycontext", "font
 _INCHES: Final = (3.6, 3.4)
 _MOST_A_ROW: Final = 4
 _REQUESTS: Final = 1_000
+# Without those of ours and without grey.
+_COLORS: Final = ("C0", "C2", "C4", "C5", "C6", "C8", "C9")
 
 
 def draw(report: Report, folder: str | PathLike[str]) -> list[Path]:
@@ -80,7 +82,7 @@ def _styles(trial: Trial) -> Iterator[tuple[str, dict[str, Any]]]:
         elif role.rivals:
             style = {"color": "C3" if role is Role.OURS else "C1", "linewidth": 2.2, "zorder": 3}
         else:
-            style = {"color": ("C0", "C2", "C4", "C5", "C7", "C8", "C9", "C6")[others % 8], "linewidth": 1}
+            style = {"color": _COLORS[others % len(_COLORS)], "linewidth": 1}
             others += 1
         yield name, {"label": name, "marker": "o", "markersize": 3, **style}
 
@@ -113,7 +115,7 @@ def _cost(axes: Axes, trial: Trial) -> None:
         dollars = [trial.tokens(name, budget) * price.fresh / 1e6 * _REQUESTS for budget in trial.budgets]
         recalls = [100 * float(trial.recall(name, budget).mean()) for budget in trial.budgets]
         axes.plot(recalls, dollars, **style)
-    label = f"US$ for {_REQUESTS:,} prompts, {price.model}, no cache"
+    label = f"US$ for {_REQUESTS:,} prompts\n{price.model}, no cache"
     axes.set(xlabel="full-evidence recall, %", ylabel=label, xlim=(-3, 103), yscale="log")
 
 

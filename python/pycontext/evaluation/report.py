@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -132,12 +133,13 @@ def _cell(trial: Trial, name: str, budget: int) -> dict[str, Any]:
     }
 
 
-def _interval(found: Interval | None) -> dict[str, float] | None:
-    return None if found is None else asdict(found)
+def _interval(found: Interval | None) -> dict[str, float | None] | None:
+    # JSON has no NaN, which is an end of an interval that no resample defines.
+    return None if found is None else {k: None if math.isnan(v) else v for k, v in asdict(found).items()}
 
 
 def _judged(one: Duel | Lead) -> dict[str, Any]:
-    return {**asdict(one), "met": one.is_met}
+    return {**asdict(one), "difference": _interval(one.difference), "met": one.is_met}
 
 
 def _spending(one: Spending) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class Identifiers:
 
 def _cover(history: History, budget: int) -> set[int] | None:
     room = Room(history, budget)
-    if room.left < 0:
+    if room.is_over:
         return None
     ids = [_ids(text) for text in history.texts]
     newest = len(history.blocks) - 1

@@ -29,7 +29,7 @@ class Oracle:
         """Return the one choice; none where what must stay does not fit."""
         history = case.history
         room = Room(history, budget)
-        if room.left < 0:
+        if room.is_over:
             return []
         missing = [set(clause) - history.orphans for clause in set(case.clauses) if not clause & room.kept]
         cover = self.cover(missing, history.costs)

@@ -16,7 +16,7 @@ class Room:
 
     Attributes:
         kept: places of the units that are in it.
-        left: tokens that are left; negative where what must stay did not fit.
+        left: tokens that are left; negative where there are fewer than any request needs.
     """
 
     def __init__(self, history: History, budget: int) -> None:
@@ -24,6 +24,11 @@ class Room:
         self._orphans: Final = history.orphans
         self.kept: Final = set(history.pins)
         self.left = budget - REPLY - sum(self._costs[place] for place in self.kept)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether what must stay does not fit."""
+        return self.left < 0 and bool(self.kept)
 
     def take(self, place: int) -> bool:
         """Take a unit if it fits, and say whether it did."""
@@ -46,7 +51,7 @@ def pack(history: History, order: Iterable[int], budget: int) -> set[int] | None
         The units that are kept, None where those that must stay do not fit.
     """
     room = Room(history, budget)
-    if room.left < 0:
+    if room.is_over:
         return None
     for place in order:
         room.take(place)

@@ -38,6 +38,6 @@ class Ranked:
         """Return the places of the units, best first."""
         # One case is asked for at budget after budget.
         if self._last is None or self._last[0] is not case:
-            scores = self._score(case)
-            self._last = case, sorted(range(len(scores)), key=lambda place: (-scores[place], -place))
+            scores, units = self._score(case), case.history.units
+            self._last = case, sorted(range(len(units)), key=lambda place: (-scores[place], -units[place][-1]))
         return self._last[1]

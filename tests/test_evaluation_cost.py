@@ -1,0 +1,95 @@
+"""Cost and latency: requests, prefixes and dollars against numbers that were made by hand."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from evidence import TALLY
+from pycontext import ContextBlock, ContextType
+from pycontext.evaluation.latency import run_latency
+from pycontext.evaluation.prices import PRICES, Price
+from pycontext.evaluation.spending import Spending, joined, run_spending
+from pycontext.evaluation.tally import REPLY
+
+
+def chat(turns, *, words=12):
+    found = [{"role": "system", "content": "You help."}]
+    for n in range(turns):
+        found += [
+            {"role": "user", "content": f"Question {n} " + "word " * words},
+            {"role": "assistant", "content": f"Answer {n} " + "word " * words},
+        ]
+    return found
+
+
+def by_name(sessions, **options):
+    return {one.name: one for one in run_spending(sessions, tally=TALLY, **options)}
+
+
+def test_append_only_sends_all_and_caches_all_of_the_request_before():
+    session = chat(3)
+    found = by_name([session])["append only"]
+    prompts = [TALLY.messages(session[:end]) for end in (2, 4, 6)]
+    assert (found.requests, found.tokens, found.refused) == (3, sum(prompts), 0)
+    assert found.cached == sum(prompts[:-1]) - 2 * REPLY
+    sizes = [sum(len(json.dumps(message)) + 1 for message in session[:end]) for end in (2, 4, 6)]
+    assert (found.same_bytes, found.total_bytes) == (sum(sizes[:-1]), sum(sizes))
+    assert found.prefix == pytest.approx(sum(sizes[:-1]) / sum(sizes))
+
+
+def test_two_sessions_cost_the_sum_and_share_no_prefix():
+    one, two = chat(3), chat(4)
+    both, first, second = (by_name(sessions) for sessions in ([one, two], [one], [two]))
+    for name in both:
+        for field in ("requests", "tokens", "cached", "same_bytes", "total_bytes"):
+            assert getattr(both[name], field) == getattr(first[name], field) + getattr(second[name], field)
+
+
+def test_every_other_way_keeps_the_budget_and_the_water_mark_cuts_seldom():
+    sessions = [chat(30), chat(24)]
+    found = by_name(sessions, part=0.4)
+    everything = found.pop("append only")
+    recent, ours, mark = found.values()
+    assert all(one.tokens < everything.tokens for one in (recent, ours, mark))
+    assert all(one.refused == 0 and one.requests == everything.requests for one in found.values())
+    assert mark.prefix > recent.prefix
+    assert mark.dollars(PRICES[0], cache=True) < recent.dollars(PRICES[0], cache=True)
+
+
+def test_a_request_whose_pins_do_not_fit_is_sent_whole():
+    found = by_name([chat(2)], part=0.01)
+    assert found["append only"].refused == 0
+    assert {one.refused for name, one in found.items() if name != "append only"} == {2}
+    assert len({one.tokens for one in found.values()}) == 1
+
+
+def test_dollars():
+    price = Price("m", fresh=2.0, read=0.5, write=2.5)
+    spending = Spending("way", requests=1, tokens=1_000_000, cached=400_000)
+    assert spending.dollars(price, cache=False) == 2.0
+    assert spending.dollars(price, cache=True) == pytest.approx(0.4 * 0.5 + 0.6 * 2.5)
+    assert spending.prefix == 0.0
+
+
+def test_sessions_are_joined_under_the_first_rules():
+    one, two, three = ([{"role": "system", "content": name}, {"role": "user", "content": name}] for name in "abc")
+    assert joined([one, two, three], 2) == [[*one, two[1]], three]
+
+
+def test_latency_is_timed_for_every_size_and_state():
+    told = []
+
+    def make(size):
+        return [ContextBlock(f"b{n}", f"word {n}", 1.0, ContextType.MEMORY, timestamp=n) for n in range(size)]
+
+    found = run_latency("notes", make, ["word", "other"], sizes=(3, 100), on_size=told.append)
+    assert [(one.kind, one.blocks, one.state, one.rounds) for one in found] == [
+        ("notes", 3, "indexed", 100),
+        ("notes", 3, "from a list", 5),
+        ("notes", 100, "indexed", 100),
+        ("notes", 100, "from a list", 40),
+    ]
+    assert all(0 < one.p50_ms <= one.p95_ms for one in found)
+    assert told == [1, 1]
