@@ -62,6 +62,20 @@ def test_the_newest_first_are_those_that_the_kernel_takes(blocks, budget):
     assert TALLY.messages(choice.messages) == selection.tokens
 
 
+def test_a_late_result_makes_its_call_the_last_unit():
+    kinds = [ContextType.USER, ContextType.AGENT, ContextType.AGENT, ContextType.TOOL]
+    references = [[], [], [], ["b1"]]
+    blocks = [
+        ContextBlock(f"b{n}", f"text {n}", 1.0, kind, timestamp=n, references=named)
+        for n, (kind, named) in enumerate(zip(kinds, references, strict=True))
+    ]
+    made = history(blocks)
+    assert made.units == [[0], [1, 3], [2]]
+    assert made.pins == {0, 1}
+    needed = 3 + made.costs[0] + made.costs[1]
+    assert prune(blocks, needed, policy="recent").kept_ids == ["b0", "b1", "b3"]
+
+
 @given(contexts(), st.integers(1, 400))
 def test_no_baseline_breaks_a_promise(blocks, budget):
     case = case_of(blocks)
@@ -105,13 +119,13 @@ def test_identifiers_are_codes_dates_and_addresses(text, ids):
 
 
 def test_identifiers_take_what_adds_most_for_its_tokens():
-    texts = ["AB12 CD34", "nothing at all here", "AB12", "EF56", "go"]
+    texts = ["AB12 CD34", "nothing at all here", "EF56", "AB12", "go"]
     kinds = [ContextType.AGENT] * 4 + [ContextType.USER]
     blocks = [ContextBlock(f"b{n}", text, 1.0, kind, timestamp=n) for n, (text, kind) in enumerate(zip(texts, kinds))]  # noqa: B905
     made = case_of(blocks)
     cost = made.history.costs
-    (choice,) = Identifiers().choices(made, 3 + cost[4] + cost[0] + cost[3])
-    assert choice.rows == (0, 3, 4), "b2 has nothing that b0 has not"
+    (choice,) = Identifiers().choices(made, 3 + cost[4] + cost[0] + cost[2])
+    assert choice.rows == (0, 2, 4), "b3 has nothing that b0 has not"
 
 
 def test_the_articles_rule_knows_types_alone():

@@ -55,6 +55,7 @@ def test_every_other_way_keeps_the_budget_and_the_water_mark_cuts_seldom():
     assert all(one.tokens < everything.tokens for one in (recent, ours, mark))
     assert all(one.refused == 0 and one.requests == everything.requests for one in found.values())
     assert mark.prefix > recent.prefix
+    assert mark.tokens < 0.95 * ours.tokens, "after a cut there is room, which a choice at every turn has not"
     assert mark.dollars(PRICES[0], cache=True) < recent.dollars(PRICES[0], cache=True)
 
 
@@ -63,6 +64,15 @@ def test_a_request_whose_pins_do_not_fit_is_sent_whole():
     assert found["append only"].refused == 0
     assert {one.refused for name, one in found.items() if name != "append only"} == {2}
     assert len({one.tokens for one in found.values()}) == 1
+
+
+def test_bytes_of_a_message_that_begins_alike_are_the_same_beginning():
+    # After the rules the first request has a question, each later one an answer and a question: two fit.
+    found = by_name([chat(4, words=3)], part=0.3)["newest first, every turn"]
+    rules = len(json.dumps({"role": "system", "content": "You help."})) + 1
+    role, answer = len('{"role": "'), len('{"role": "assistant", "content": "Answer ')
+    assert (found.requests, found.refused) == (4, 0)
+    assert found.same_bytes == 3 * rules + role + 2 * answer
 
 
 def test_dollars():

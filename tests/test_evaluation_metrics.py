@@ -36,6 +36,13 @@ def test_the_tally_counts_by_the_framing_table(chat):
     assert TALLY.messages(chat) == count_messages(chat)
 
 
+@pytest.mark.parametrize("calls", range(1, 9))
+def test_parallel_calls_are_counted_by_the_framing_table(calls):
+    made = [{"id": f"c{n}", "function": {"name": "find", "arguments": '{"a": 1}'}} for n in range(calls)]
+    chat = [{"role": "assistant", "content": None, "tool_calls": made}]
+    assert TALLY.messages(chat) == count_messages(chat)
+
+
 def test_the_tally_says_who_counted(monkeypatch):
     assert TALLY.is_independent
     assert TALLY.counter.startswith("tiktoken ")
@@ -273,6 +280,25 @@ def test_undefined_resamples_are_left_out():
     assert np.isnan(interval(1.0, np.array([np.nan])).low)
     assert Interval(0.5, 0.1, 0.9).excludes(0.0)
     assert not Interval(0.5, -0.1, 0.9).excludes(0.0)
+
+
+class Lengths:
+    """Finds long texts relevant."""
+
+    def score(self, query, blocks):
+        del query
+        longest = max(len(block.content) for block in blocks)
+        return np.array([len(block.content) / longest for block in blocks])
+
+
+def test_ours_takes_a_scorer():
+    case = cases()["basel"]
+    made = Ours(scorer=Lengths(), role=Role.OURS_WITH_MODEL, name="ours, lengths")
+    (choice,) = made.choices(case, 40)
+    selection = case.history.set.prune(40, query=["What about Basel?"], scorer=Lengths())
+    assert list(choice.rows) == selection.indices.tolist()
+    assert judged(case, choice, budget=40).broken == Counter()
+    assert (made.name, made.role.rivals) == ("ours, lengths", (Role.SINGLE, Role.MODEL))
 
 
 def test_ours_is_prune_itself():
