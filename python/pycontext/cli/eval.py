@@ -125,7 +125,7 @@ def shown(section: Section) -> Iterator[Table | Text]:
     """A section for a terminal; names of sets are text, not markup."""
     table = Table(title=Text(section.title), title_justify="left", show_header=any(section.headings))
     for number, heading in enumerate(section.headings):
-        table.add_column(heading, justify="right" if number else "left")
+        table.add_column(heading, justify="right" if number else "left", overflow="fold")
     for number, row in enumerate(section.rows):
         mark = section.marks[number] if section.marks else ""
         table.add_row(*map(Text, row), style=_STYLES[mark])

@@ -19,7 +19,11 @@ _B: Final = 0.9
 
 
 def bm25(k1: float = _K1, b: float = _B) -> Ranked:
-    """Return the baseline with these constants; the defaults found more on our sets than 1.2 and 0.75."""
+    """Return the baseline with these constants.
+
+    The defaults are those of ours, so that a difference is not one of constants. On our sets 1.2 and 0.75 find one or
+    two points less among passages from 2,000 tokens up, and at 500 tokens one to six points more elsewhere.
+    """
     return Ranked("BM25", lambda case: scores(case.query, case.history.texts, k1, b))
 
 
