@@ -51,9 +51,9 @@ counts when all evidence that its answer needs is still there. The budget is tha
 messages, framing included. Baselines keep the same blocks in any case (system, the last user turn, the last unit) and
 calls together with their results: only the order in which blocks are taken differs. BM25 has k1 1.5 and b 0.9, neither
 stems nor stop words, and sees the question alone, as the article's TF-IDF does; ours also sees what was asked before.
-What counts as an identifier was chosen on these sets, in favour of that baseline. The oracle takes the cheapest blocks
-that hold everything, up to 12 clauses; beyond that it is greedy. The data is not in the repository: `PYCONTEXT_DATA`
-says where it is.
+What counts as an identifier was chosen on these sets, in favour of that baseline; MiniLM alone is our scorer, which
+moves the question towards its best matches. The oracle takes the cheapest blocks that hold everything, up to 12
+clauses; beyond that it is greedy. The data is not in the repository: `PYCONTEXT_DATA` says where it is.
 
 ![Recall against the budget](recall.svg)
 ![Headroom closed](headroom.svg)

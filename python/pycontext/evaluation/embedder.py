@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 from pycontext.scorer import Scorer
 
-__all__ = ["MODEL", "load"]
-
-MODEL = "MiniLM"
-"""What tables call it."""
+__all__ = ["load"]
 
 
 def load() -> Scorer:
@@ -18,6 +13,7 @@ def load() -> Scorer:
     Raises:
         ImportError: the extra `embeddings` is not installed.
     """
-    model = import_module("pycontext.scorers.minilm").MiniLM()
-    scorer: Scorer = import_module("pycontext.scorers.embedding").EmbeddingScorer(model)
-    return scorer
+    from pycontext.scorers.embedding import EmbeddingScorer  # noqa: PLC0415  # an extra
+    from pycontext.scorers.minilm import MiniLM  # noqa: PLC0415
+
+    return EmbeddingScorer(MiniLM())
