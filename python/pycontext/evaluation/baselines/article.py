@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any, Final
 
@@ -48,7 +49,6 @@ def _by_words(case: Case) -> Sequence[float]:
 
 
 def _sklearn() -> tuple[Callable[..., Any], Callable[..., Any]]:
-    from sklearn.feature_extraction.text import TfidfVectorizer  # type: ignore[import-untyped]  # noqa: PLC0415  # of the benchmarks only
-    from sklearn.metrics.pairwise import cosine_similarity  # type: ignore[import-untyped]  # noqa: PLC0415
-
-    return TfidfVectorizer, cosine_similarity
+    """What learns the words, and what compares; of the benchmarks only, and without types."""
+    text, pairwise = (import_module(f"{_NEEDS}.{name}") for name in ("feature_extraction.text", "metrics.pairwise"))
+    return text.TfidfVectorizer, pairwise.cosine_similarity
