@@ -18,6 +18,7 @@ PROTOBUFS := 6.33.5 7.36.2
 REDIS_PYS := 6.4.0 8.1.0
 BENCH_TOOLS := langchain-core matplotlib msgspec orjson protobuf scikit-learn \
 	bm25s numba PyStemmer rank-bm25 tantivy
+EVAL_TOOLS := scikit-learn compaction-conformance-kit retainkit
 FUZZ_TOOLS := atheris
 
 BESIDE := $(PROTOBUFS:%=.cache/protobuf-%/done) $(REDIS_PYS:%=.cache/redis-py-%/done)
@@ -28,7 +29,7 @@ FUZZ_LIMITS := -max_total_time=$(SECONDS) -rss_limit_mb=512 -max_len=4096
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE
 
-.PHONY: help demo test lint bench bench-production bench-store fuzz clean need redis-server
+.PHONY: help demo test lint bench bench-production bench-store eval fuzz clean need redis-server
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -58,6 +59,10 @@ bench-store: .venv/wheel .venv/bench redis-server ## measure the stores, keep th
 
 bench-production: .venv/wheel .venv/bench ## 1,000 sessions of agents at once, keep that in benches/production.md
 	$(BIN)/python -m benches.production
+
+eval: .venv/wheel .venv/eval ## measure what survives of labelled evidence, keep that in benches/evaluation
+	$(BIN)/python -m benches.evaluation
+	$(BIN)/python -m benches.evaluation.suites
 
 # cargo-fuzz wants flags that are not stable; RUSTC_BOOTSTRAP lets the one toolchain have them.
 fuzz: .venv/wheel .venv/fuzz .cache/cargo-fuzz ## look for inputs that break a decoder, SECONDS=60 for each target
@@ -112,6 +117,10 @@ redis-server: | .venv/build
 
 .cache/cargo-fuzz:
 	cargo install --quiet --locked --version 0.13.2 --root $@ cargo-fuzz
+
+.venv/eval: .venv/test
+	$(PIP) $(EVAL_TOOLS)
+	@touch $@
 
 .venv/bench: .venv/test
 	$(PIP) $(BENCH_TOOLS)

