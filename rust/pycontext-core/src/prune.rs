@@ -71,7 +71,8 @@ pub fn prune<T: AsRef<str>>(
     }
     let asked = request.question.filter(|_| policy.has(Order::Evidence));
     let mut evidence = asked.map(|question| {
-        let is_weighed = |row: usize| columns.kinds()[row] != Kind::System;
+        let is_weighed =
+            |row: usize| columns.kinds()[row] != Kind::System && units.head(row) == row;
         Evidence::of(columns, &units, &input.units_where(is_weighed), question)
     });
     if let Some(evidence) = &mut evidence {
@@ -365,7 +366,8 @@ fn take_by_evidence(
     let used = pack.tokens();
     let first = used + evidence.room(limit.saturating_sub(used));
     let mut taken = pack.fill(references.clone(), Order::Score, first);
-    if !spoken.is_empty() {
+    // Where no turn waits there may still be one that is pinned, and a share.
+    if first < limit || !spoken.is_empty() {
         let Evidence { transcript, account, .. } = evidence;
         let own = transcript.fill(pack, &spoken, limit, &mut account.signals);
         taken.sort_unstable();

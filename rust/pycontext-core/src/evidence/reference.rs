@@ -53,7 +53,7 @@ impl<T: AsRef<str>> References<'_, T> {
         let index = self.question.index;
         let first = self.by_unit(&index.bm25(&self.query.terms));
         let (wider, added) = self.widened(&first);
-        let mut values = if added.is_empty() { first } else { self.by_unit(&index.bm25(&wider)) };
+        let mut values = if wider.is_empty() { first } else { self.by_unit(&index.bm25(&wider)) };
         if let Some(relevance) = self.question.relevance {
             let (words, other) = (standard(&values), standard(&self.by_unit(relevance)));
             values = words
