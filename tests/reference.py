@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conftest import tiktoken_count
+from evidence_reference import Evidence
 from pycontext import ContextBlock, ContextType, Policy
 from pycontext.messages.openai import from_blocks
 
@@ -142,6 +143,7 @@ def select(
     pins: Iterable[str] = (),
     relevance: Sequence[float] | None = None,
     now: int | None = None,
+    evidence: Evidence | None = None,
 ) -> Outcome:
     """What the kernel must choose, `total` being the cost of a request with these blocks."""
     rows = range(len(blocks))
@@ -193,20 +195,27 @@ def select(
         if best != row and unit_of[row] not in pinned:
             reasons[row] = f"duplicate:{blocks[best].id}"
 
+    for unit in evidence.begin(units, reasons, policy.min_relevance) if evidence else []:
+        fall(unit, "below_threshold", unit[0])
+
+    def try_to_keep(unit: Sequence[int], limit: int) -> bool:
+        if fits := tokens(kept | set(unit)) <= limit:
+            kept.update(unit)
+            for row in unit:
+                reasons[row] = "kept"
+        return fits
+
     for tier in policy.tiers:
         limit = math.floor(available * tier.share + 1e-6)
         waiting = [unit for unit in units if blocks[unit[0]].type in tier.types and is_open(reasons[unit[0]])]
         waiting.sort(key=lambda unit: sort_key(unit, blocks, scores, tier.order), reverse=True)
-        while True:
-            before = len(waiting)
-            for unit in list(waiting):
-                if tokens(kept | set(unit)) <= limit:
-                    kept |= set(unit)
-                    waiting.remove(unit)
-                    for row in unit:
-                        reasons[row] = "kept"
-            if len(waiting) == before:
-                break
+        taken: list[list[int]] | None = None
+        while taken is None or taken:
+            if evidence and tier.order == "evidence":
+                taken = evidence.take(waiting, scores, tokens(kept), limit, try_to_keep)
+            else:
+                taken = [unit for unit in waiting if try_to_keep(unit, limit)]
+            waiting = [unit for unit in waiting if unit not in taken]
         for unit in waiting:
             short_of_share = tokens(kept | set(unit)) <= available
             fall(unit, f"share:{tier.name}" if short_of_share else "budget", unit[0])
