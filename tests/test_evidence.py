@@ -81,7 +81,7 @@ def asked(query, blocks):
     """The turns of a query, as the documentation has them."""
     turns = [query] if isinstance(query, str) else query or []
     said = [block.content for block in blocks if block.type is ContextType.USER]
-    return said[-3:] if turns and said[-1:] == turns else turns
+    return said[-3:] if query is None or said[-1:] == turns else turns
 
 
 @st.composite
