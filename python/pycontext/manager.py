@@ -538,6 +538,7 @@ class ContextManager:
                 array = blocks.scores.copy()
                 before = {}
                 for id, score in scores.items():
+                    check_fraction(f"score of {shown(id)}", score)
                     row = blocks.find(id)
                     if row is None:
                         raise UnknownBlockError(f"session {shown(session_id)} has no block {shown(id)}")
