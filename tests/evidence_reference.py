@@ -238,7 +238,31 @@ class Evidence:
         matches = best_of(self.transcript, self.matches)
         best = max(matches, default=0.0)
         self.words_weight = [0.5 * self.gate * match / best * heaviest if best else 0.0 for match in matches]
+        fit = self._fit()
+        for name in self.weights:
+            places = [place for place, own in enumerate(self.identifiers) if name in own]
+            if len(places) == 1 and name not in called:
+                self.weights[name] *= 1 + 2 * fit[places[0]] ** 2
         self.covered: set[str] = set()
+
+    def _fit(self) -> list[float]:
+        """How well each unit matches what the user said before, and what the agent proposed last."""
+        rows = [row for unit in self.transcript for row in unit]
+        users = sorted(row for row in rows if self.blocks[row].type is ContextType.USER)
+        if not users:
+            return [0.0] * len(self.transcript)
+        proposals = [
+            unit[0]
+            for unit in self.transcript
+            if len(unit) == 1 and self.blocks[unit[0]].type is ContextType.AGENT
+            if unit[0] < users[-1] and not calls_of(self.blocks[unit[0]])
+        ]
+        read = users[:-1][-64:] + proposals[-1:]
+        matches = self.words.bm25({term: 1.0 for row in read for term in self.words.rows[row]})
+        for row in [*read, users[-1]]:
+            matches[row] = 0.0
+        fit = best_of(self.transcript, matches)
+        return [value / max(fit) if max(fit) else 0.0 for value in fit]
 
     def _weight(self, names: set[str]) -> float:
         return math.fsum(self.weights[name] for name in names)

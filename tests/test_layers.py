@@ -494,6 +494,7 @@ CORE_MAY_USE = {
     "dedup": {"columns", "policy", "unit"},
     "selection": {"columns", "cost", "error", "evidence", "policy", "unit"},
     "pack": {"cost", "policy"},
+    "evidence/context": {"columns", "evidence", "index", "kind", "render"},
     "evidence/reference": {"columns", "index", "kind", "render"},
     "evidence/transcript": {"columns", "index", "kind", "pack"},
     "evidence/mod": {"columns", "index", "kind", "pack", "unit"},

@@ -5,6 +5,7 @@
 //! turn is "yes, go ahead", and what is needed are the codes, dates and names that the next call takes. Constants were
 //! found on labelled evidence and lie on plateaus; `benches/evaluation` has the figures.
 
+mod context;
 mod reference;
 mod transcript;
 
@@ -17,7 +18,7 @@ use crate::pack::Unit;
 use crate::unit::Units;
 
 use reference::References;
-use transcript::Transcript;
+use transcript::{Transcript, Weights};
 
 /// What is asked of a set.
 #[derive(Debug, Clone, Copy)]
@@ -187,7 +188,13 @@ impl Evidence {
                 account.signals[member.head()] = Signal::Relevance(narrow(value));
             }
         }
-        let transcript = Transcript::of(columns, index, &spoken, &matches, gate);
+        let fit = context::fit(columns, index, &spoken);
+        let transcript = Transcript::of(
+            columns,
+            index,
+            &spoken,
+            &Weights { matches: &matches, gate, fit: &fit },
+        );
         Self { references, transcript, share, account }
     }
 

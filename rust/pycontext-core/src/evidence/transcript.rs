@@ -20,6 +20,8 @@ const REPEATED: f64 = 0.5;
 const MOST_REPEATED: u32 = 6;
 /// What it adds that a call has had the identifier.
 const CALLED: f64 = 3.0;
+/// What it adds that the only unit which mentions the identifier is about what the conversation is about.
+const FITTING: f64 = 2.0;
 /// How much a perfect match of the question counts, as a part of the best unit.
 const RELEVANCE: f64 = 0.5;
 /// What the newest unit has for being that.
@@ -45,15 +47,25 @@ pub struct Transcript {
 
 const NOWHERE: u32 = u32::MAX;
 
+/// What counts besides identifiers.
+#[derive(Debug, Clone, Copy)]
+pub struct Weights<'a> {
+    /// How well each row matches the question.
+    pub matches: &'a [f64],
+    /// How much that counts.
+    pub gate: f64,
+    /// How well each unit matches what the conversation is about, as a part of the best.
+    pub fit: &'a [f64],
+}
+
 impl Transcript {
-    /// Weighs the units; `matches` is how well each row matches the question, which counts by `gate`.
+    /// Weighs the units.
     #[must_use]
     pub fn of<T: AsRef<str>>(
         columns: &Columns<T>,
         index: &Index,
         members: &[Member<'_>],
-        matches: &[f64],
-        gate: f64,
+        given: &Weights<'_>,
     ) -> Self {
         if members.is_empty() {
             return Self::default();
@@ -87,7 +99,8 @@ impl Transcript {
         }
         found.is_covered = vec![false; uses.len()];
         found.weigh(mentions, &uses);
-        found.add_rest(members, matches, gate);
+        found.add_rest(members, given);
+        found.raise_fitting(&uses, given.fit);
         found
     }
 
@@ -104,11 +117,21 @@ impl Transcript {
         self.weights = (0..).zip(uses).map(weight).collect();
     }
 
-    fn add_rest(&mut self, members: &[Member<'_>], matches: &[f64], gate: f64) {
-        let matches: Vec<_> = members.iter().map(|member| member.best(matches)).collect();
+    /// What nobody has spoken of yet and no call has had: there the words around it tell.
+    fn raise_fitting(&mut self, uses: &[Use], fit: &[f64]) {
+        for (weight, used) in self.weights.iter_mut().zip(uses) {
+            if used.units == 1 && !used.is_in_call {
+                *weight *= 1.0 + FITTING * fit[used.last as usize].powi(2);
+            }
+        }
+    }
+
+    fn add_rest(&mut self, members: &[Member<'_>], given: &Weights<'_>) {
+        let matches: Vec<_> = members.iter().map(|member| member.best(given.matches)).collect();
         let best_match = matches.iter().copied().fold(0.0, f64::max);
         let heaviest = (0..members.len()).map(|place| self.fresh(place).1).fold(0.0, f64::max);
-        let scale = if best_match > 0.0 { RELEVANCE * gate * heaviest / best_match } else { 0.0 };
+        let scale =
+            if best_match > 0.0 { RELEVANCE * given.gate * heaviest / best_match } else { 0.0 };
         self.relevance = matches.iter().map(|found| scale * found).collect();
         let newest = (0..)
             .zip(&self.relevance)
