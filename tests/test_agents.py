@@ -455,3 +455,54 @@ def test_in_shadow_mode_everything_is_sent():
     assert len(model.prompts[0]) == 31
     assert done.prompt_tokens == count_messages(model.prompts[0]) > 60
     assert done.left_out == 0
+
+
+class Likes:
+    def __init__(self, word):
+        self.word = word
+        self.asked = []
+
+    def score(self, query, blocks):
+        self.asked.append(query)
+        return [float(self.word in block.content) for block in blocks]
+
+
+def test_by_evidence_a_request_has_what_the_last_turn_of_the_user_is_about():
+    manager = ContextManager(max_tokens=400)
+    model = Scripted("ok", "ok")
+    agent = ContextAwareAgent(model, "a", manager, prompt="Help.", reserve_output=300, policy="evidence")
+
+    async def turn():
+        for number in range(12):
+            word = "refund" if number == 3 else f"filler{number}"
+            await agent.add_memory_context(f"Note {number} is about {word}.", 0.5)
+        await agent.add_user_context("What of my refunds?")
+        await agent.process_with_llm()
+
+    asyncio.run(turn())
+    sent = [message["content"] for message in model.prompts[0]]
+    assert any("about refund" in text for text in sent)
+    assert count_messages(model.prompts[0]) <= 100
+
+
+def test_a_scorer_is_asked_the_last_turn_of_the_user():
+    likes = Likes("filler5.")
+    manager = ContextManager(max_tokens=400)
+    model = Scripted("ok")
+    agent = ContextAwareAgent(model, "a", manager, prompt="Help.", reserve_output=320, scorer=likes)
+
+    async def turn():
+        for number in range(12):
+            await agent.add_memory_context(f"Note {number} is about filler{number}.", 0.5)
+        await agent.add_user_context("Well?")
+        await agent.process_with_llm()
+
+    asyncio.run(turn())
+    assert set(likes.asked) == {"Well?"}
+    assert any("filler5." in message["content"] for message in model.prompts[0])
+
+
+@pytest.mark.parametrize("policy", ["recent", "relevance", "window"])
+def test_a_scorer_under_a_policy_that_asks_nothing_is_refused(policy):
+    with pytest.raises(ValidationError, match=f"scorer needs a policy that asks, and '{policy}' does not"):
+        ContextAwareAgent(Scripted(), "a", scorer=Likes("x"), policy=policy)
