@@ -234,7 +234,7 @@ class Evidence:
             places = [place for place, own in enumerate(self.identifiers) if name in own]
             repeated = 0.5 * (min(len(places), 6) - 1)
             self.weights[name] = kind * (1 + repeated + 3 * (name in called)) * self.recency[places[-1]]
-        heaviest = max((self._weight(own) for own in self.identifiers), default=0.0)
+        heaviest = max([1.0, *(self._weight(own) for own in self.identifiers)])
         matches = best_of(self.transcript, self.matches)
         best = max(matches, default=0.0)
         self.words_weight = [0.5 * self.gate * match / best * heaviest if best else 0.0 for match in matches]

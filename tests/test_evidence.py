@@ -355,3 +355,20 @@ def test_base_scores_multiply():
     one = openai_cost(blocks[1:2])
     assert prune(blocks, one, query="refund of hotels").kept_ids == ["high"]
     assert prune(blocks, ANY, query="refund of hotels").kept_ids == ["low", "high", "none"]
+
+
+def test_where_nothing_is_an_identifier_the_words_of_a_ticket_count():
+    words = "router lamp blinks amber cable socket hallway modem reboot signal weak kitchen upstairs provider mast"
+    chat = [{"role": "user", "content": "hello"}]
+    for said in ("alpha", words, "beta", "gamma", "delta"):
+        call = {"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+        chat += [
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "c", "content": f"{said} seen by somebody in the house"},
+        ]
+    chat.append({"role": "user", "content": "go ahead"})
+    blocks = to_blocks(chat)
+    room = prune(blocks, ANY).tokens // 2
+    ticket = " ".join(reversed(words.split()))
+    assert "m4" in prune(blocks, room, query=ticket).kept_ids
+    assert "m4" not in prune(blocks, room, query="go ahead").kept_ids

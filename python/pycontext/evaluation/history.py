@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import count
 from typing import Final
 
 from pycontext.block import ContextBlock, ContextType
@@ -16,6 +17,9 @@ from pycontext.messages.openai import from_blocks
 __all__ = ["Case", "Cases", "History"]
 
 _TURNS: Final = (ContextType.USER, ContextType.AGENT, ContextType.TOOL)
+
+
+_KEYS: Final = count()
 
 
 class History:
@@ -34,8 +38,8 @@ class History:
         costs: tokens of each unit as messages.
     """
 
-    def __init__(self, key: tuple[str, int], blocks: Sequence[ContextBlock], tally: Tally) -> None:
-        self.key: Final = key
+    def __init__(self, blocks: Sequence[ContextBlock], tally: Tally) -> None:
+        self.key: Final = next(_KEYS)
         self.blocks: Final = blocks
         self.units: Final[list[list[int]]] = []
         self.orphans: Final[set[int]] = set()
@@ -112,7 +116,7 @@ class Cases:
         key = question.cid, question.upto
         if key not in self._histories:
             blocks = self._dataset.contexts[question.cid][: question.upto]
-            self._histories[key] = History(key, blocks, self._tally)
+            self._histories[key] = History(blocks, self._tally)
         history = self._histories[key]
         unit_of = {history.blocks[row].id: place for place, unit in enumerate(history.units) for row in unit}
         return Case(history, question, tuple(frozenset(unit_of[id] for id in clause) for clause in question.gold))

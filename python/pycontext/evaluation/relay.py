@@ -83,7 +83,7 @@ def run_relay(
     """
     cases = Cases(dataset, tally)
     sums = {budget: Relay(budget, len(dataset.questions), 0, 0, 0, 0, 0) for budget in budgets}
-    packages: dict[tuple[str, int], ContextPackage] = {}
+    packages: dict[int, ContextPackage] = {}
     sent: dict[str, tuple[int, Case, dict[str, Any], str]] = {}
     with tempfile.TemporaryDirectory(prefix="pycontext-eval-") as folder:
         url = f"sqlite:///{Path(folder) / 'sessions.db'}"

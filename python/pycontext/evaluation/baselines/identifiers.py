@@ -33,7 +33,7 @@ class Identifiers:
     role: Final = Role.SINGLE
 
     def __init__(self) -> None:
-        self._found: Final[dict[tuple[tuple[str, int], int], Sequence[Choice]]] = {}
+        self._found: Final[dict[tuple[int, int], Sequence[Choice]]] = {}
 
     def choices(self, case: Case, budget: int, /) -> Sequence[Choice]:
         """Return the one choice; none where what must stay does not fit."""

@@ -26,6 +26,8 @@ const FITTING: f64 = 2.0;
 const RELEVANCE: f64 = 0.5;
 /// What the newest unit has for being that.
 const NEWEST: f64 = 0.02;
+/// Weight of a code that was mentioned once, just now.
+const ONE_CODE: f64 = 1.0;
 /// How much the cost of a unit counts against it.
 const COST_POWER: f64 = 0.5;
 
@@ -129,7 +131,8 @@ impl Transcript {
     fn add_rest(&mut self, members: &[Member<'_>], given: &Weights<'_>) {
         let matches: Vec<_> = members.iter().map(|member| member.best(given.matches)).collect();
         let best_match = matches.iter().copied().fold(0.0, f64::max);
-        let heaviest = (0..members.len()).map(|place| self.fresh(place).1).fold(0.0, f64::max);
+        // Without identifiers the words would count for nothing.
+        let heaviest = (0..members.len()).map(|place| self.fresh(place).1).fold(ONE_CODE, f64::max);
         let scale =
             if best_match > 0.0 { RELEVANCE * given.gate * heaviest / best_match } else { 0.0 };
         self.relevance = matches.iter().map(|found| scale * found).collect();
