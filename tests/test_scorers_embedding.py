@@ -99,6 +99,29 @@ def test_no_more_is_kept_than_was_asked_for():
     assert scorer.score("red", block_set(*(f"many {n}" for n in range(9)))).shape == (9,)
 
 
+def test_a_text_that_is_kept_does_not_keep_those_beside_it():
+    scorer = EmbeddingScorer(lambda texts: np.ones((len(texts), 4)), most_cached=1)
+    scorer.score("red", block_set(*(f"text {n}" for n in range(100))))
+    (kept,) = scorer._cached.values()  # noqa: SLF001  # memory has no other face
+    assert (kept if kept.base is None else kept.base).size == 4
+
+
+@pytest.mark.parametrize("scale", [1e300, 1e-300, 5e-324, 1, -1])
+def test_the_scale_of_an_embedding_does_not_count(scale):
+    scorer = EmbeddingScorer(lambda texts: [[scale, 0.0] if text == "blue" else [scale, scale] for text in texts])
+    found = scorer.score("red", block_set("blue", kind=ContextType.SYSTEM))
+    assert np.allclose(found, [1 / np.sqrt(2)])
+
+
+@pytest.mark.parametrize("turns", [[], [7, "red"], [7], 7, None, ["red", "\ud800"]])
+def test_turns_that_are_none_are_refused_before_anything_is_embedded(turns):
+    encode = Encode()
+    for blocks in (block_set("blue"), BlockSet()):
+        with pytest.raises(ValidationError, match=r"query .* (is neither a str nor a list|holds a lone surrogate)"):
+            EmbeddingScorer(encode).score_turns(turns, blocks)
+    assert encode.asked == []
+
+
 def test_nothing_to_embed_is_no_error():
     encode = Encode()
     assert EmbeddingScorer(encode).score("red", BlockSet()).shape == (0,)
@@ -173,7 +196,7 @@ def test_several_threads_get_what_one_gets():
 def test_meaning_and_words_are_fused_under_evidence():
     blocks = [ContextBlock(f"b{n}", text, 1.0, ContextType.KNOWLEDGE) for n, text in enumerate(("red", "blue", "both"))]
     room = prune(blocks, 1000).tokens - 1
-    selection = prune(blocks, room, query="unheard of", scorer=EmbeddingScorer(lambda t: Encode()(["red"] * 0 + t)))
+    selection = prune(blocks, room, query="unheard of", scorer=EmbeddingScorer(Encode()))
     assert selection.evidence["scorer"] is True
     assert selection.policy == "evidence"
     like_red = prune(blocks, room, query="red", scorer=EmbeddingScorer(Encode()))

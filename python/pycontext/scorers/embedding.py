@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pycontext.block import ContextType
 from pycontext.errors import PluginError, ValidationError, shown
+from pycontext.query import turns_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +57,7 @@ class EmbeddingScorer:
         """One number from 0 to 1 for every block, in order.
 
         Raises:
+            ValidationError: `query` is no str.
             PluginError: `encode` raised or returned what it must not.
         """
         return self.score_turns([query], blocks)
@@ -64,6 +66,7 @@ class EmbeddingScorer:
         """The same for several turns of the user, the newest last: earlier ones count a fifth."""
         import numpy as np  # noqa: PLC0415  # takes longer to import than all of this package
 
+        turns = turns_of(turns)
         texts = [block.content for block in blocks]
         if not texts:
             return np.zeros(0)
@@ -97,7 +100,8 @@ class EmbeddingScorer:
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found and text.strip()}
         if missing:
             new = self._encoded(list(missing.values()))
-            found |= zip(missing, new, strict=True)
+            # A row of its own: a view would keep all the texts of its query for as long as one of them is cached.
+            found |= ((key, row.copy()) for key, row in zip(missing, new, strict=True))
         size = len(next(iter(found.values()))) if found else 1
         if any(len(vector) != size for vector in found.values()):
             raise PluginError(f"encode {_name(self.encode)} returned rows of other lengths than before")
@@ -125,7 +129,10 @@ class EmbeddingScorer:
         if not np.isfinite(returned).all():
             row = int((~np.isfinite(returned)).any(axis=1).argmax())
             raise PluginError(f"{name} returned what is not finite for texts[{row}]")
-        return _unit(returned.astype(np.float64)).astype(np.float32)
+        rows = returned.astype(np.float64)
+        largest = np.abs(rows).max(axis=1, keepdims=True)
+        # First to 1 at most: the squares of very large and very small numbers are none.
+        return _unit(rows / np.where(largest > 0, largest, 1.0)).astype(np.float32)
 
 
 def _unit(vectors: NDArray[Any]) -> NDArray[Any]:
