@@ -75,6 +75,25 @@ def test_where_all_are_alike_nothing_is_relevant():
         assert HybridScorer([Fixed([])], method=method).score("q", BlockSet()).tolist() == []
 
 
+def test_scorers_that_contradict_each_other_exactly_say_nothing():
+    scores = np.array([0.1, 0.2, 0.35, 0.9])
+    hybrid = HybridScorer([Fixed(scores), Fixed(1.0 - scores)])
+    assert hybrid.score("q", blocks()).tolist() == [0.0] * 4
+
+
+def test_only_the_proportion_of_weights_counts():
+    pair = [Fixed([0.1, 0.2, 0.3, 0.9]), Fixed([1.0, 0.0, 0.5, 0.0])]
+    expected = HybridScorer(pair, weights=[2, 1]).score("q", blocks())
+    for weights in ([1.6e308, 0.8e308], [2e-300, 1e-300]):
+        assert np.allclose(HybridScorer(pair, weights=weights).score("q", blocks()), expected)
+
+
+@pytest.mark.parametrize("turns", [[], [7], 7, ["red", "\ud800"]])
+def test_turns_that_are_none_are_refused_and_no_scorer_is_blamed(turns):
+    with pytest.raises(ValidationError, match=r"query .* (is neither a str nor a list|holds a lone surrogate)"):
+        HybridScorer([TfidfScorer()]).score_turns(turns, blocks())
+
+
 def test_a_scorer_inside_is_told_all_turns():
     told = Told([0.1, 0.2, 0.3, 0.4])
     HybridScorer([told, LexicalScorer()]).score_turns(["before", "now"], blocks())
@@ -88,6 +107,11 @@ def test_a_scorer_inside_is_told_all_turns():
     ("scorers", "options", "words"),
     [
         ([], {}, "scorers .* are not one Scorer at least"),
+        (None, {}, "scorers None are not one Scorer at least"),
+        (LexicalScorer(), {}, "scorers .* are not one Scorer at least"),
+        ([Fixed([])], {"weights": 3}, "weights 3 are not 1 numbers above 0, one a scorer"),
+        ([Fixed([])], {"weights": [10**400]}, "weights .* are not 1 numbers above 0, one a scorer"),
+        ([Fixed([])], {"weights": [float("inf")]}, "weights .* are not 1 numbers above 0, one a scorer"),
         ([7], {}, "scorers .* are not one Scorer at least"),
         ([Fixed([])], {"weights": []}, "weights .* are not 1 numbers above 0, one a scorer"),
         ([Fixed([])], {"weights": [0]}, "weights .* are not 1 numbers above 0, one a scorer"),

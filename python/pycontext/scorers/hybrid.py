@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Final, Literal
 
 from pycontext.errors import ValidationError, shown
+from pycontext.query import turns_of
 from pycontext.scorer import Scorer, score_with
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ __all__ = ["HybridScorer"]
 
 # How much the first ranks stand out (Cormack, Clarke and Buettcher, 2009).
 _RANK_OFFSET: Final = 60
+# Below it a difference is rounding: scorers that contradict each other exactly would differ by it.
+_NOISE: Final = 1e-12
 
 
 class HybridScorer:
@@ -29,8 +33,7 @@ class HybridScorer:
         scorers: one at least.
         weights: how much each counts, above 0; None for all alike.
         method: "zscore" adds the scores in units of their deviation, which keeps how far the best stands out; "rrf"
-        adds
-            1 / (60 + rank), reciprocal rank fusion, where equal scores have equal ranks.
+            adds 1 / (60 + rank), reciprocal rank fusion, where equal scores have equal ranks.
 
     Raises:
         ValidationError: an argument is outside its limits.
@@ -43,10 +46,11 @@ class HybridScorer:
         weights: Sequence[float] | None = None,
         method: Literal["zscore", "rrf"] = "zscore",
     ) -> None:
-        self.scorers: Final = tuple(scorers)
+        self.scorers: Final = tuple(scorers) if isinstance(scorers, Iterable) else ()
         if not self.scorers or not all(isinstance(scorer, Scorer) for scorer in self.scorers):
             raise ValidationError(f"scorers {shown(scorers)} are not one Scorer at least")
-        self.weights: Final = (1.0,) * len(self.scorers) if weights is None else tuple(weights)
+        given = (1.0,) * len(self.scorers) if weights is None else weights
+        self.weights: Final = tuple(given) if isinstance(given, Iterable) else ()
         if len(self.weights) != len(self.scorers) or not all(_is_weight(weight) for weight in self.weights):
             raise ValidationError(f"weights {shown(weights)} are not {len(self.scorers)} numbers above 0, one a scorer")
         if not isinstance(method, str) or method not in _METHODS:
@@ -57,6 +61,7 @@ class HybridScorer:
         """One number from 0 to 1 for every block, in order: 1 for the best, 0 for the last.
 
         Raises:
+            ValidationError: `query` is no str.
             PluginError: a scorer raised, or did not return one number from 0 to 1 for every block.
         """
         return self.score_turns([query], blocks)
@@ -65,23 +70,25 @@ class HybridScorer:
         """The same for several turns of the user, the newest last."""
         import numpy as np  # noqa: PLC0415  # takes longer to import than all of this package
 
+        turns = turns_of(turns)
         total = np.zeros(len(blocks))
+        heaviest = max(self.weights)
         for scorer, weight in zip(self.scorers, self.weights, strict=True):
-            total += weight * _METHODS[self.method](score_with(scorer, turns, blocks))
+            total += weight / heaviest * _METHODS[self.method](score_with(scorer, turns, blocks))
         if not len(total):
             return total
         low, high = total.min(), total.max()
         # Where all are alike nothing speaks for one of them.
-        return np.zeros(len(total)) if high <= low else np.clip((total - low) / (high - low), 0.0, 1.0)
+        return np.zeros(len(total)) if high - low <= _NOISE else np.clip((total - low) / (high - low), 0.0, 1.0)
 
 
 def _is_weight(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < float("inf")
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def _standard(scores: NDArray[np.float64]) -> NDArray[np.float64]:
     deviation = scores.std() if len(scores) else 0.0
-    return scores * 0.0 if deviation <= 1e-12 else (scores - scores.mean()) / deviation
+    return scores * 0.0 if deviation <= _NOISE else (scores - scores.mean()) / deviation
 
 
 def _by_rank(scores: NDArray[np.float64]) -> NDArray[np.float64]:
