@@ -65,6 +65,25 @@ def test_earlier_turns_count_a_fifth():
     assert np.allclose(told, [0.2 / np.hypot(1, 0.2), 0.0], atol=1e-6)
 
 
+def test_earlier_turns_are_embedded_as_one_text_of_lines():
+    encode = Encode()
+    EmbeddingScorer(encode).score_turns(["first", "second", "red"], block_set("blue"))
+    assert sorted(encode.asked[0]) == ["blue", "first\nsecond", "red"]
+
+
+def test_a_text_without_a_direction_has_nothing_to_do_with_any():
+    scorer = EmbeddingScorer(lambda texts: [[0.0, 0.0] if text == "blue" else [1.0, 1.0] for text in texts])
+    assert np.allclose(scorer.score("red", block_set("blue", "green")), [0.0, 1.0])
+
+
+def test_no_score_is_above_1_by_rounding():
+    numbers = np.random.default_rng(7)
+    for size in range(2, 60):
+        same = numbers.normal(size=size)
+        scorer = EmbeddingScorer(lambda texts, same=same: np.tile(same, (len(texts), 1)))
+        assert (scorer.score("red", block_set("blue", kind=ContextType.SYSTEM)) <= 1.0).all()
+
+
 def test_the_query_itself_gives_no_feedback():
     said = block_set("red")
     assert np.allclose(EmbeddingScorer(Encode()).score("red", said), [1.0])

@@ -118,6 +118,7 @@ def test_a_scorer_inside_is_told_all_turns():
         ([Fixed([])], {"weights": [float("nan")]}, "weights .* are not 1 numbers above 0, one a scorer"),
         ([Fixed([])], {"weights": [True]}, "weights .* are not 1 numbers above 0, one a scorer"),
         ([Fixed([])], {"method": "max"}, "method 'max' is not one of zscore, rrf"),
+        ([Fixed([])], {"method": ["rrf"]}, "method .* is not one of zscore, rrf"),
         ([Fixed([])], {"method": 7}, "method 7 is not one of zscore, rrf"),
     ],
 )

@@ -53,6 +53,15 @@ def test_what_is_beyond_the_window_is_not_read(model):
     assert model(["a secret"]).tobytes() != model(["other words"]).tobytes()
 
 
+def test_what_is_inside_the_window_is_read(model):
+    start = "one two three " * 80
+    assert model([start + "and a secret"]).tobytes() != model([start + "other words"]).tobytes()
+
+
+def test_case_and_accents_do_not_count(model):
+    assert model(["CAFÉ Crème"]).tobytes() == model(["cafe creme"]).tobytes()
+
+
 def test_it_is_pickled_by_its_setting_and_safe_in_threads(model):
     again = pickle.loads(pickle.dumps(MiniLM(threads=2)))
     assert again.threads == 2
