@@ -66,7 +66,7 @@ class ContextManager:
         max_tokens: budget of each session, 1 or more.
         relevance_threshold: base score below which a block that is not pinned is left out of every selection.
         counter: what counts tokens: "o200k_base", "cl100k_base" or a plug-in.
-        policy: a `Policy` or the name of one; None for "relevance".
+        policy: a `Policy` or the name of one; None for "relevance", and for "evidence" where something is asked.
         duplicates: "drop" removes what a new block makes a duplicate, as `BlockSet.dedup` does; `get_block` still finds
             it. "keep" leaves that to the next prune.
         shadow: True to look before leaping: the manager chooses as ever, but removes nothing and refuses no block;
