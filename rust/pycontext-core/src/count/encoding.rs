@@ -1,16 +1,31 @@
 //! The vocabularies inside this library.
 
-use bpe_openai::Tokenizer;
+use std::cell::RefCell;
+use std::sync::{LazyLock, OnceLock};
 
 use super::Counter;
+use super::path::Path;
+use super::pattern::{Cl100k, O200k};
+use super::scratch::Scratch;
+use super::tables::Tables;
+use super::vocabulary::Vocabulary;
 
-/// A vocabulary with its pre-tokenizer.
+/// A vocabulary with its pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Encoding {
     /// GPT-4o and later.
     O200k,
     /// GPT-3.5 and GPT-4.
     Cl100k,
+}
+
+static FILES: [Vocabulary; Encoding::ALL.len()] = [
+    Vocabulary::new(include_bytes!("../../data/o200k_base.tokens")),
+    Vocabulary::new(include_bytes!("../../data/cl100k_base.tokens")),
+];
+
+thread_local! {
+    static SCRATCH: [RefCell<Option<Box<Scratch>>>; Encoding::ALL.len()] = const { [const { RefCell::new(None) }; 2] };
 }
 
 impl Encoding {
@@ -35,24 +50,39 @@ impl Encoding {
     /// The bytes of every ordinary token, in the order of their ranks.
     #[must_use]
     pub fn vocabulary(self) -> Vec<&'static [u8]> {
-        let bpe = &self.tokenizer().bpe;
-        (0..u32::try_from(bpe.num_tokens()).unwrap_or(u32::MAX))
-            .map(|rank| bpe.token_bytes(rank))
-            .collect()
+        FILES[self as usize].tokens().map(|token| token.bytes).collect()
     }
 
-    fn tokenizer(self) -> &'static Tokenizer {
-        match self {
-            Self::O200k => bpe_openai::o200k_base(),
-            Self::Cl100k => bpe_openai::cl100k_base(),
-        }
+    /// Tokens of `text` by one of the ways of this processor; those beyond `limit` need not be counted.
+    #[must_use]
+    pub fn count_by(self, path: Path, text: &str, limit: u64) -> u64 {
+        let tables = self.tables();
+        SCRATCH.with(|all| {
+            let mut scratch = all[self as usize].borrow_mut();
+            let scratch = scratch.get_or_insert_with(|| Box::new(Scratch::new()));
+            match self {
+                Self::O200k => path.count::<O200k>(scratch, tables, text, limit),
+                Self::Cl100k => path.count::<Cl100k>(scratch, tables, text, limit),
+            }
+        })
     }
+
+    fn tables(self) -> &'static Tables {
+        static TABLES: [OnceLock<Tables>; Encoding::ALL.len()] = [const { OnceLock::new() }; Encoding::ALL.len()];
+        TABLES[self as usize].get_or_init(|| Tables::new(FILES[self as usize]))
+    }
+}
+
+/// The fastest way of this processor.
+fn best() -> Path {
+    static BEST: LazyLock<Path> = LazyLock::new(|| Path::all().next().unwrap_or(Path::Scalar));
+    *BEST
 }
 
 impl Counter for Encoding {
     /// Exact: equal to the length of tiktoken's `encode_ordinary`. A text of over `u32::MAX` tokens saturates.
     fn count(&self, text: &str) -> u32 {
-        u32::try_from(self.tokenizer().count(text)).unwrap_or(u32::MAX)
+        u32::try_from(self.count_by(best(), text, u64::MAX)).unwrap_or(u32::MAX)
     }
 
     fn encoding(&self) -> Option<Encoding> {

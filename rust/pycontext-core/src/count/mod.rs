@@ -1,8 +1,25 @@
 //! Exact token counts.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod blocks;
+mod class;
 mod encoding;
+mod giant;
+mod kept;
+mod merge;
+mod pairs;
+mod path;
+mod pattern;
+mod scratch;
+mod table;
+mod tables;
+mod vocabulary;
 
 pub use encoding::Encoding;
+pub use path::Path;
 
 /// Counts the tokens of a text.
 pub trait Counter {

@@ -1,0 +1,193 @@
+//! What a thread needs to count: a padded copy of the text at hand, the starts of its pieces, and what it counted last.
+//!
+//! A text is read in chunks that end where a piece ends for certain. The copy costs little beside the rest, and gives
+//! every load some bytes to reach into behind the end.
+
+use super::blocks::{BLOCK, Lanes, starts};
+use super::giant::{self, GIANT};
+use super::merge::Merging;
+use super::pattern::{Pattern, cut};
+use super::table::{Key, padding};
+use super::tables::Tables;
+
+/// Bytes of a chunk; more where no piece ends for certain.
+const CHUNK: usize = 16 << 10;
+
+/// Bytes behind the text: a block, and the longest key.
+const PADDING: usize = BLOCK + 32;
+
+/// Capacity that is kept between texts, in bytes of the longest chunk.
+const KEPT: usize = 4 * CHUNK;
+
+const RECENT_BITS: u32 = 15;
+const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
+
+/// The memory of one thread for one vocabulary.
+#[derive(Debug)]
+pub struct Scratch {
+    buffer: Vec<u8>,
+    starts: Vec<u32>,
+    /// Counts of pieces of up to eight bytes that came lately. The hash is a bijection, so that the bits of it that do
+    /// not choose the place stand for the piece: `hash << 15 | count`.
+    recent: Box<[u64; 1 << RECENT_BITS]>,
+    missed: Vec<u32>,
+    merging: Merging,
+}
+
+impl Scratch {
+    /// Empty.
+    pub fn new() -> Self {
+        let recent = vec![0; 1 << RECENT_BITS].into_boxed_slice();
+        Self {
+            buffer: Vec::new(),
+            starts: Vec::new(),
+            recent: recent.try_into().unwrap_or_else(|_| Box::new([0; 1 << RECENT_BITS])),
+            missed: Vec::new(),
+            merging: Merging::default(),
+        }
+    }
+
+    /// Tokens of `text`, or of its beginning if they are more than `limit`.
+    #[inline(always)]
+    pub fn count<P: Pattern, S: Split>(&mut self, split: S, tables: &Tables, text: &str, limit: u64) -> u64 {
+        let mut at = 0;
+        let mut size = CHUNK;
+        let mut sum = 0;
+        while at < text.len() && sum <= limit {
+            let end = if text.len() - at <= size {
+                text.len()
+            } else if let Some(end) = cut(text, at, at + size) {
+                end
+            } else {
+                size *= 2;
+                continue;
+            };
+            size = CHUNK;
+            let chunk = &text.as_bytes()[at..end];
+            self.buffer.clear();
+            self.buffer.extend_from_slice(chunk);
+            self.buffer.resize(chunk.len() + PADDING, 0);
+            self.starts.clear();
+            split.starts::<P>(&self.buffer, chunk.len(), &mut self.starts);
+            self.starts.push(chunk.len() as u32);
+            sum += self.look_up(tables);
+            at = end;
+        }
+        self.shrink();
+        sum
+    }
+
+    /// A text without end is not remembered.
+    fn shrink(&mut self) {
+        self.buffer.truncate(KEPT);
+        self.buffer.shrink_to(KEPT);
+        self.starts.truncate(KEPT);
+        self.starts.shrink_to(KEPT);
+        self.missed.clear();
+        self.missed.shrink_to(KEPT);
+    }
+
+    /// Tokens of the pieces between the starts.
+    #[inline(always)]
+    fn look_up(&mut self, tables: &Tables) -> u64 {
+        let Self { buffer, starts, recent, missed, merging } = self;
+        missed.resize(starts.len(), 0);
+        let mut misses = 0;
+        let mut sum = 0;
+        for (i, bounds) in starts.windows(2).enumerate() {
+            let (start, length) = (bounds[0] as usize, (bounds[1] - bounds[0]) as usize);
+            let (place, tag) = hashed(buffer, start, length);
+            let count = recent[place] ^ tag;
+            let is_hit = count.wrapping_sub(1) < 255 && length <= 8;
+            sum += if is_hit { count } else { 0 };
+            missed[misses] = i as u32;
+            misses += usize::from(!is_hit);
+        }
+        for i in &missed[..misses] {
+            let (start, end) = (starts[*i as usize] as usize, starts[*i as usize + 1] as usize);
+            let length = end - start;
+            let count = if length <= Key::<2>::BYTES {
+                let key = Key::new(buffer, start, length);
+                let count = tables.short.get(key).unwrap_or_else(|| {
+                    let count = merging.merge(&tables.pairs, &buffer[start..end]).len() as u32;
+                    tables.short.put(key, count);
+                    count
+                });
+                if length <= 8 {
+                    let (place, tag) = hashed(buffer, start, length);
+                    recent[place] = tag | u64::from(count);
+                }
+                count
+            } else {
+                long(tables, merging, buffer, start, end)
+            };
+            sum += u64::from(count);
+        }
+        sum
+    }
+}
+
+/// Tokens of a piece of 16 bytes and more.
+#[inline(never)]
+fn long(tables: &Tables, merging: &mut Merging, buffer: &[u8], start: usize, end: usize) -> u32 {
+    let piece = &buffer[start..end];
+    if piece.len() <= Key::<4>::BYTES {
+        let key = Key::new(buffer, start, piece.len());
+        return tables.middle.get(key).unwrap_or_else(|| {
+            let count = merging.merge(&tables.pairs, piece).len() as u32;
+            tables.middle.put(key, count);
+            count
+        });
+    }
+    let content = tables.kept.content(piece);
+    tables.kept.get(content).unwrap_or_else(|| {
+        let count = if piece.len() < GIANT {
+            merging.merge(&tables.pairs, piece).len() as u32
+        } else {
+            giant::count(&tables.pairs, &tables.lengths, merging, piece)
+        };
+        tables.kept.put(content, count);
+        count
+    })
+}
+
+/// Place and tag of a piece of up to eight bytes; of a longer one, of its first eight.
+#[inline(always)]
+fn hashed(buffer: &[u8], start: usize, length: usize) -> (usize, u64) {
+    let word = buffer[start..start + 8].try_into().map_or(0, u64::from_le_bytes);
+    let hash = (word | padding(length)).wrapping_mul(MIX);
+    ((hash >> (64 - RECENT_BITS)) as usize, hash << RECENT_BITS)
+}
+
+/// A way to find the starts of pieces.
+pub trait Split: Copy {
+    /// Appends the start of every piece of `buffer[..length]`.
+    fn starts<P: Pattern>(self, buffer: &[u8], length: usize, starts: &mut Vec<u32>);
+}
+
+/// Character by character, as the pattern says.
+#[derive(Debug, Clone, Copy)]
+pub struct ByPattern;
+
+impl Split for ByPattern {
+    #[inline(always)]
+    fn starts<P: Pattern>(self, buffer: &[u8], length: usize, starts: &mut Vec<u32>) {
+        let text = &buffer[..length];
+        let mut at = 0;
+        while at < length {
+            starts.push(at as u32);
+            at = P::end(text, at);
+        }
+    }
+}
+
+/// By blocks of 64 bytes.
+#[derive(Debug, Clone, Copy)]
+pub struct ByBlocks<L>(pub L);
+
+impl<L: Lanes> Split for ByBlocks<L> {
+    #[inline(always)]
+    fn starts<P: Pattern>(self, buffer: &[u8], length: usize, out: &mut Vec<u32>) {
+        starts::<P, L>(self.0, buffer, length, out);
+    }
+}
