@@ -48,30 +48,42 @@ pub trait Lanes: Copy {
     fn list(self, bits: u64, base: u32, out: &mut [u32; BLOCK]);
 }
 
-/// Appends the start of every piece of `buffer[..length]`; behind them there are `BLOCK` bytes and more.
+/// Lists the start of every piece of `buffer[..length]` in `starts`, and says how many there are. Behind the text the
+/// buffer goes on for `BLOCK` bytes; `starts` has room for one a byte and `BLOCK` more.
 #[inline(always)]
-pub fn starts<P: Pattern, L: Lanes>(lanes: L, buffer: &[u8], length: usize, starts: &mut Vec<u32>) {
+pub fn starts<P: Pattern, L: Lanes>(lanes: L, buffer: &[u8], length: usize, starts: &mut [u32]) -> usize {
     let text = &buffer[..length];
+    let mut listed = 0;
     let mut at = 0;
     while at < length {
-        // Room for a start at every byte.
-        let mut listed = starts.len();
-        starts.resize(listed + (length - at) + BLOCK, 0);
-        let stop = Walk::<P, L>::new(lanes, buffer, length).run(at, starts, &mut listed);
-        starts.truncate(listed);
-        let Some(stop) = stop else { return };
+        let Some(stop) = Walk::<P, L>::new(lanes, buffer, length).run(at, starts, &mut listed) else { break };
         if listed == 0 || starts[listed - 1] < to_u32(at) {
-            starts.push(to_u32(at));
+            starts[listed] = to_u32(at);
+            listed += 1;
         }
-        let mut end = starts.last().map_or(at, |start| *start as usize);
-        loop {
-            end = P::end(text, end);
-            if end >= stop.min(length) {
-                break;
+        at = by_pattern::<P>(text, stop, starts, &mut listed);
+    }
+    listed
+}
+
+/// Goes on from the last start until `stop` is behind and a block of ASCII is ahead; what it returns is the next start.
+#[inline(always)]
+fn by_pattern<P: Pattern>(text: &[u8], mut stop: usize, starts: &mut [u32], listed: &mut usize) -> usize {
+    let mut end = starts[*listed - 1] as usize;
+    loop {
+        end = P::end(text, end);
+        if end >= text.len() {
+            return text.len();
+        }
+        if end >= stop {
+            let ahead = &text[end..text.len().min(end + BLOCK)];
+            match ahead.iter().rposition(|byte| !byte.is_ascii()) {
+                None => return end,
+                Some(last) => stop = end + last + 1,
             }
-            starts.push(to_u32(end));
         }
-        at = end;
+        starts[*listed] = to_u32(end);
+        *listed += 1;
     }
 }
 

@@ -19,7 +19,8 @@ const PADDING: usize = BLOCK + 32;
 /// Capacity that is kept between texts, in bytes of the longest chunk.
 const KEPT: usize = 4 * CHUNK;
 
-const RECENT_BITS: u32 = 15;
+const RECENT_BITS: u32 = 16;
+const LONG_BITS: u32 = 15;
 const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The memory of one thread for one vocabulary.
@@ -30,6 +31,8 @@ pub struct Scratch {
     /// Counts of pieces of up to eight bytes that came lately. The hash is a bijection, so that the bits of it that do
     /// not choose the place stand for the piece: `hash << 15 | count`.
     recent: Box<[u64; 1 << RECENT_BITS]>,
+    /// The same for pieces of up to 15 bytes, as the table of all threads has them.
+    recent_long: Box<[[u64; 2]; 1 << LONG_BITS]>,
     missed: Vec<u32>,
     merging: Merging,
 }
@@ -38,10 +41,12 @@ impl Scratch {
     /// Empty.
     pub fn new() -> Self {
         let recent = vec![0; 1 << RECENT_BITS].into_boxed_slice();
+        let recent_long = vec![[0; 2]; 1 << LONG_BITS].into_boxed_slice();
         Self {
             buffer: Vec::new(),
             starts: Vec::new(),
             recent: recent.try_into().unwrap_or_else(|_| Box::new([0; 1 << RECENT_BITS])),
+            recent_long: recent_long.try_into().unwrap_or_else(|_| Box::new([[0; 2]; 1 << LONG_BITS])),
             missed: Vec::new(),
             merging: Merging::default(),
         }
@@ -67,10 +72,13 @@ impl Scratch {
             self.buffer.clear();
             self.buffer.extend_from_slice(chunk);
             self.buffer.resize(chunk.len() + PADDING, 0);
-            self.starts.clear();
-            split.starts::<P>(&self.buffer, chunk.len(), &mut self.starts);
-            self.starts.push(chunk.len() as u32);
-            sum += self.look_up(tables);
+            if self.starts.len() < chunk.len() + BLOCK {
+                self.starts.resize(chunk.len() + BLOCK, 0);
+                self.missed.resize(chunk.len() + BLOCK, 0);
+            }
+            let pieces = split.starts::<P>(&self.buffer, chunk.len(), &mut self.starts);
+            self.starts[pieces] = chunk.len() as u32;
+            sum += self.look_up(tables, pieces);
             at = end;
         }
         self.shrink();
@@ -83,18 +91,20 @@ impl Scratch {
         self.buffer.shrink_to(KEPT);
         self.starts.truncate(KEPT);
         self.starts.shrink_to(KEPT);
-        self.missed.clear();
+        self.missed.truncate(KEPT);
         self.missed.shrink_to(KEPT);
     }
 
     /// Tokens of the pieces between the starts.
+    ///
+    /// Level by level, each over all pieces that the one before did not have: so that the loads of many pieces are on
+    /// their way at once, and whether a piece is found is no branch.
     #[inline(always)]
-    fn look_up(&mut self, tables: &Tables) -> u64 {
-        let Self { buffer, starts, recent, missed, merging } = self;
-        missed.resize(starts.len(), 0);
+    fn look_up(&mut self, tables: &Tables, pieces: usize) -> u64 {
+        let Self { buffer, starts, recent, recent_long, missed, merging } = self;
         let mut misses = 0;
         let mut sum = 0;
-        for (i, bounds) in starts.windows(2).enumerate() {
+        for (i, bounds) in starts[..=pieces].windows(2).enumerate() {
             let (start, length) = (bounds[0] as usize, (bounds[1] - bounds[0]) as usize);
             let (place, tag) = hashed(buffer, start, length);
             let count = recent[place] ^ tag;
@@ -103,19 +113,33 @@ impl Scratch {
             missed[misses] = i as u32;
             misses += usize::from(!is_hit);
         }
-        for i in &missed[..misses] {
+        let (missed_now, mut misses_left) = (misses, 0);
+        for at in 0..missed_now {
+            let i = missed[at];
+            let (start, end) = (starts[i as usize] as usize, starts[i as usize + 1] as usize);
+            let key = Key::<2>::new(buffer, start, end - start);
+            let entry = &recent_long[key.place(LONG_BITS)];
+            let count = entry[1] ^ key.last();
+            let is_hit = entry[0] == key.first() && count.wrapping_sub(1) < 255 && end - start <= Key::<2>::BYTES;
+            sum += if is_hit { count } else { 0 };
+            missed[misses_left] = i;
+            misses_left += usize::from(!is_hit);
+        }
+        for i in &missed[..misses_left] {
             let (start, end) = (starts[*i as usize] as usize, starts[*i as usize + 1] as usize);
             let length = end - start;
             let count = if length <= Key::<2>::BYTES {
                 let key = Key::new(buffer, start, length);
-                let count = tables.short.get(key).unwrap_or_else(|| {
-                    let count = merging.merge(&tables.pairs, &buffer[start..end]).len() as u32;
+                let mut count = tables.short.get(key);
+                if count == 0 {
+                    count = merging.merge(&tables.pairs, &buffer[start..end]).len() as u32;
                     tables.short.put(key, count);
-                    count
-                });
+                }
                 if length <= 8 {
                     let (place, tag) = hashed(buffer, start, length);
                     recent[place] = tag | u64::from(count);
+                } else {
+                    recent_long[key.place(LONG_BITS)] = [key.first(), key.last() | u64::from(count)];
                 }
                 count
             } else {
@@ -133,11 +157,12 @@ fn long(tables: &Tables, merging: &mut Merging, buffer: &[u8], start: usize, end
     let piece = &buffer[start..end];
     if piece.len() <= Key::<4>::BYTES {
         let key = Key::new(buffer, start, piece.len());
-        return tables.middle.get(key).unwrap_or_else(|| {
-            let count = merging.merge(&tables.pairs, piece).len() as u32;
+        let mut count = tables.middle.get(key);
+        if count == 0 {
+            count = merging.merge(&tables.pairs, piece).len() as u32;
             tables.middle.put(key, count);
-            count
-        });
+        }
+        return count;
     }
     let content = tables.kept.content(piece);
     tables.kept.get(content).unwrap_or_else(|| {
@@ -161,8 +186,8 @@ fn hashed(buffer: &[u8], start: usize, length: usize) -> (usize, u64) {
 
 /// A way to find the starts of pieces.
 pub trait Split: Copy {
-    /// Appends the start of every piece of `buffer[..length]`.
-    fn starts<P: Pattern>(self, buffer: &[u8], length: usize, starts: &mut Vec<u32>);
+    /// Lists the start of every piece of `buffer[..length]`, and says how many there are.
+    fn starts<P: Pattern>(self, buffer: &[u8], length: usize, starts: &mut [u32]) -> usize;
 }
 
 /// Character by character, as the pattern says.
@@ -171,13 +196,16 @@ pub struct ByPattern;
 
 impl Split for ByPattern {
     #[inline(always)]
-    fn starts<P: Pattern>(self, buffer: &[u8], length: usize, starts: &mut Vec<u32>) {
+    fn starts<P: Pattern>(self, buffer: &[u8], length: usize, starts: &mut [u32]) -> usize {
         let text = &buffer[..length];
         let mut at = 0;
+        let mut listed = 0;
         while at < length {
-            starts.push(at as u32);
+            starts[listed] = at as u32;
+            listed += 1;
             at = P::end(text, at);
         }
+        listed
     }
 }
 
@@ -187,7 +215,7 @@ pub struct ByBlocks<L>(pub L);
 
 impl<L: Lanes> Split for ByBlocks<L> {
     #[inline(always)]
-    fn starts<P: Pattern>(self, buffer: &[u8], length: usize, out: &mut Vec<u32>) {
-        starts::<P, L>(self.0, buffer, length, out);
+    fn starts<P: Pattern>(self, buffer: &[u8], length: usize, out: &mut [u32]) -> usize {
+        starts::<P, L>(self.0, buffer, length, out)
     }
 }

@@ -40,10 +40,23 @@ impl<const WORDS: usize> Key<WORDS> {
         Self(words)
     }
 
-    #[inline]
-    fn hash(self) -> u64 {
-        let [first, rest @ ..] = &self.0[..] else { return 0 };
-        (first ^ mixed(rest)).wrapping_mul(MIX)
+    /// The first word.
+    #[inline(always)]
+    pub fn first(self) -> u64 {
+        self.0[0]
+    }
+
+    /// The last word, whose last byte is free for the count.
+    #[inline(always)]
+    pub fn last(self) -> u64 {
+        self.0[WORDS - 1]
+    }
+
+    /// A place in a table of `1 << bits`.
+    #[inline(always)]
+    pub fn place(self, bits: u32) -> usize {
+        let hash = (self.0[0] ^ mixed(&self.0[1..])).wrapping_mul(MIX);
+        (hash >> (64 - bits)) as usize
     }
 }
 
@@ -77,32 +90,28 @@ impl<const WORDS: usize> Table<WORDS> {
 
     #[inline]
     fn bucket(&self, key: Key<WORDS>) -> &[[AtomicU64; WAYS]] {
-        let at = (key.hash() >> (64 - self.bits)) as usize * WORDS;
+        let at = key.place(self.bits) * WORDS;
         &self.words[at..at + WORDS]
     }
 
-    /// The count of the piece, if it is here.
-    #[inline]
-    pub fn get(&self, key: Key<WORDS>) -> Option<u32> {
+    /// The count of the piece, or 0.
+    ///
+    /// Looks at all entries of the bucket: which one it is cannot be predicted, that it is one of them can.
+    #[inline(always)]
+    pub fn get(&self, key: Key<WORDS>) -> u32 {
         let bucket = self.bucket(key);
-        let word = |i: usize, way: usize| bucket[i][way].load(Relaxed);
+        let mut found = 0;
         for way in 0..WAYS {
-            let last = word(WORDS - 1, way);
-            let count = last ^ key.0[WORDS - 1];
-            if count.wrapping_sub(1) >= 255 {
-                continue;
+            let mut words = [0; WORDS];
+            for (i, word) in words.iter_mut().enumerate() {
+                *word = bucket[i][way].load(Relaxed);
             }
-            let mut found = [0; WORDS];
-            for (i, found) in found.iter_mut().enumerate().skip(1) {
-                *found = word(i, way);
-            }
-            found[WORDS - 1] = last;
-            let is_same = found[1..WORDS - 1] == key.0[1..WORDS - 1];
-            if is_same && word(0, way) ^ mixed(&found[1..]) == key.0[0] {
-                return Some(count as u32);
-            }
+            let count = words[WORDS - 1] ^ key.0[WORDS - 1];
+            let first = words[0] ^ mixed(&words[1..]);
+            let rest = (1..WORDS - 1).fold(first ^ key.0[0], |rest, i| rest | words[i] ^ key.0[i]);
+            found |= if rest == 0 && count < 256 { count as u32 } else { 0 };
         }
-        None
+        found
     }
 
     /// Keeps a count from 1 to 255; one of 1 is a token's, and stays as long as there are others to put out.
