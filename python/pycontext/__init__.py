@@ -6,7 +6,14 @@ from pycontext._core import __version__
 from pycontext.block import ContextBlock, ContextType
 from pycontext.blockset import BlockSet, prune
 from pycontext.budget import Budget
-from pycontext.counter import TokenCounter, count_tokens, count_tokens_batch, get_counter
+from pycontext.counter import (
+    TokenCounter,
+    count_tokens,
+    count_tokens_batch,
+    count_within,
+    get_counter,
+    prefix_counts,
+)
 from pycontext.errors import (
     AnswerError,
     BudgetExceededError,
@@ -149,6 +156,7 @@ __all__ = [
     "apply",
     "count_tokens",
     "count_tokens_batch",
+    "count_within",
     "delta",
     "diff",
     "get_counter",
@@ -156,6 +164,7 @@ __all__ = [
     "merge",
     "open_async_store",
     "open_store",
+    "prefix_counts",
     "prune",
     "transfer",
 ]

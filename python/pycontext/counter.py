@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from operator import index
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from pycontext._core import count_tokens, count_tokens_batch
+from pycontext._core import count_tokens, count_tokens_batch, count_within, prefix_counts
 from pycontext.errors import PluginError, ValidationError, shown
 
 if TYPE_CHECKING:
@@ -22,7 +22,9 @@ __all__ = [
     "count_tokens",
     "count_tokens_batch",
     "count_with",
+    "count_within",
     "get_counter",
+    "prefix_counts",
     "whole_number",
 ]
 

@@ -3,6 +3,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "PyO3 hands extracted arguments over by value")]
 
 mod arrays;
+mod arrow;
 mod batch;
 mod block;
 mod class;
@@ -42,7 +43,7 @@ mod _core {
     #[pymodule_export]
     use super::cost::{fill_costs, set_counts, total_cost, uncounted};
     #[pymodule_export]
-    use super::count::{count_tokens, count_tokens_batch, vocabulary};
+    use super::count::{count_tokens, count_tokens_batch, count_within, prefix_counts, vocabulary};
     #[pymodule_export]
     use super::escape::{escape, header, unescape};
     #[pymodule_export]

@@ -51,12 +51,20 @@ pub trait Lanes: Copy {
 /// Lists the start of every piece of `buffer[..length]` in `starts`, and says how many there are. Behind the text the
 /// buffer goes on for `BLOCK` bytes; `starts` has room for one a byte and `BLOCK` more.
 #[inline(always)]
-pub fn starts<P: Pattern, L: Lanes>(lanes: L, buffer: &[u8], length: usize, starts: &mut [u32]) -> usize {
+pub fn starts<P: Pattern, L: Lanes>(
+    lanes: L,
+    buffer: &[u8],
+    length: usize,
+    starts: &mut [u32],
+) -> usize {
     let text = &buffer[..length];
     let mut listed = 0;
     let mut at = 0;
     while at < length {
-        let Some(stop) = Walk::<P, L>::new(lanes, buffer, length).run(at, starts, &mut listed) else { break };
+        let Some(stop) = Walk::<P, L>::new(lanes, buffer, length).run(at, starts, &mut listed)
+        else {
+            break;
+        };
         if listed == 0 || starts[listed - 1] < to_u32(at) {
             starts[listed] = to_u32(at);
             listed += 1;
@@ -68,7 +76,12 @@ pub fn starts<P: Pattern, L: Lanes>(lanes: L, buffer: &[u8], length: usize, star
 
 /// Goes on from the last start until `stop` is behind and a block of ASCII is ahead; what it returns is the next start.
 #[inline(always)]
-fn by_pattern<P: Pattern>(text: &[u8], mut stop: usize, starts: &mut [u32], listed: &mut usize) -> usize {
+fn by_pattern<P: Pattern>(
+    text: &[u8],
+    mut stop: usize,
+    starts: &mut [u32],
+    listed: &mut usize,
+) -> usize {
     let mut end = starts[*listed - 1] as usize;
     loop {
         end = P::end(text, end);
@@ -162,7 +175,9 @@ impl<'a, P: Pattern, L: Lanes> Walk<'a, P, L> {
                 return Some(base + BLOCK);
             };
             found &= valid;
-            let Ok(out) = (&mut starts[*listed..*listed + BLOCK]).try_into() else { return Some(base) };
+            let Ok(out) = (&mut starts[*listed..*listed + BLOCK]).try_into() else {
+                return Some(base);
+            };
             self.lanes.list(found, to_u32(base), out);
             *listed += found.count_ones() as usize;
             if is_last {
@@ -191,7 +206,8 @@ impl<'a, P: Pattern, L: Lanes> Walk<'a, P, L> {
         // The trail of symbols.
         let trails = if P::SLASH_TRAILS { newline | slash } else { newline };
         let seeds = newline & (any_symbol << 1 | self.any_symbol) | trails & self.trail;
-        let trail = if seeds == 0 { 0 } else { ((seeds.wrapping_add(trails) ^ trails) | seeds) & trails };
+        let trail =
+            if seeds == 0 { 0 } else { ((seeds.wrapping_add(trails) ^ trails) | seeds) & trails };
         let symbol = any_symbol & !trail;
         let white = white & !trail;
         let newline = newline & !trail;
@@ -205,7 +221,8 @@ impl<'a, P: Pattern, L: Lanes> Walk<'a, P, L> {
         } else {
             let run = next.white.trailing_ones();
             let reaches_end = run as usize >= self.length - (base + BLOCK);
-            let is_newline = run > 0 && next.newline << (64 - run) != 0 || P::END_IS_ONE && reaches_end;
+            let is_newline =
+                run > 0 && next.newline << (64 - run) != 0 || P::END_IS_ONE && reaches_end;
             if run == 64 && !is_newline || run < 64 && next.foreign >> run & 1 != 0 {
                 return None;
             }
@@ -228,7 +245,12 @@ impl<'a, P: Pattern, L: Lanes> Walk<'a, P, L> {
         // Symbols and words.
         let symbol_start = symbol & !(symbol << 1 | self.symbol) & !(space << 1 | self.space);
         let lower = letter & !upper;
-        let inside = letter << 1 | self.letter | blank << 1 | self.blank | symbol_start << 1 | self.symbol_start;
+        let inside = letter << 1
+            | self.letter
+            | blank << 1
+            | self.blank
+            | symbol_start << 1
+            | self.symbol_start;
         let mut word_start = letter & !inside;
         if P::WORDS_HAVE_CASE {
             word_start |= upper & (lower << 1 | self.lower);
@@ -251,8 +273,13 @@ impl<'a, P: Pattern, L: Lanes> Walk<'a, P, L> {
             }
         }
 
-        let mut found =
-            white_start | last_blank | behind_newline | symbol_start | word_start | number_start | self.force;
+        let mut found = white_start
+            | last_blank
+            | behind_newline
+            | symbol_start
+            | word_start
+            | number_start
+            | self.force;
         found &= !self.clear;
         self.force = 0;
         self.clear = 0;
@@ -351,7 +378,9 @@ pub struct Portable;
 
 impl Lanes for Portable {
     fn masks(self, block: &[u8; BLOCK]) -> Masks {
-        let mask = |is: fn(&u8) -> bool| block.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(is(byte)));
+        let mask = |is: fn(&u8) -> bool| {
+            block.iter().rev().fold(0, |bits, byte| bits << 1 | u64::from(is(byte)))
+        };
         Masks {
             letter: mask(u8::is_ascii_alphabetic),
             upper: mask(u8::is_ascii_uppercase),
@@ -372,6 +401,75 @@ impl Lanes for Portable {
             }
             *place = base + bits.trailing_zeros();
             bits &= bits - 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::path::Path;
+    use super::*;
+
+    fn masks(path: Path, block: &[u8; BLOCK]) -> Option<Masks> {
+        match path {
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2(lanes) => Some(lanes.masks(block)),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512(lanes) => Some(lanes.masks(block)),
+            _ => None,
+        }
+    }
+
+    fn list(path: Path, bits: u64) -> Vec<u32> {
+        let mut out = [0; BLOCK];
+        match path {
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx2(lanes) => lanes.list(bits, 1_000, &mut out),
+            #[cfg(target_arch = "x86_64")]
+            Path::Avx512(lanes) => lanes.list(bits, 1_000, &mut out),
+            _ => Portable.list(bits, 1_000, &mut out),
+        }
+        out[..bits.count_ones() as usize].to_vec()
+    }
+
+    #[test]
+    fn vectors_see_in_every_byte_what_their_twin_sees() {
+        for path in Path::all() {
+            for byte in 0..=u8::MAX {
+                for place in 0..BLOCK {
+                    let mut block = [b'x'; BLOCK];
+                    block[place] = byte;
+                    block[BLOCK - 1 - place] = byte.wrapping_add(1);
+                    if let Some(masks) = masks(path, &block) {
+                        assert_eq!(
+                            masks,
+                            Portable.masks(&block),
+                            "{} {byte} at {place}",
+                            path.name()
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn vectors_list_bits_as_their_twin_does() {
+        for path in Path::all() {
+            for seed in 0..64 {
+                for dense in
+                    [0, u64::MAX, 0x5555_5555_5555_5555, 0x9E37_79B9_7F4A_7C15, 1 << 63, 0xFFFF]
+                {
+                    let bits = dense.rotate_left(seed) & (u64::MAX >> (seed / 2));
+                    assert_eq!(
+                        list(path, bits),
+                        (0..64)
+                            .filter(|i| bits >> i & 1 == 1)
+                            .map(|i| 1_000 + i)
+                            .collect::<Vec<_>>()
+                    );
+                }
+            }
         }
     }
 }

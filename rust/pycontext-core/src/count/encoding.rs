@@ -4,9 +4,10 @@ use std::cell::RefCell;
 use std::sync::{LazyLock, OnceLock};
 
 use super::Counter;
+use super::kept::Content;
 use super::path::Path;
 use super::pattern::{Cl100k, O200k};
-use super::scratch::Scratch;
+use super::scratch::{ByPattern, Scratch};
 use super::tables::Tables;
 use super::vocabulary::Vocabulary;
 
@@ -23,6 +24,9 @@ static FILES: [Vocabulary; Encoding::ALL.len()] = [
     Vocabulary::new(include_bytes!("../../data/o200k_base.tokens")),
     Vocabulary::new(include_bytes!("../../data/cl100k_base.tokens")),
 ];
+
+/// Bytes of a text from which its count is kept.
+const KEPT_BYTES: usize = 256;
 
 thread_local! {
     static SCRATCH: [RefCell<Option<Box<Scratch>>>; Encoding::ALL.len()] = const { [const { RefCell::new(None) }; 2] };
@@ -53,22 +57,82 @@ impl Encoding {
         FILES[self as usize].tokens().map(|token| token.bytes).collect()
     }
 
-    /// Tokens of `text` by one of the ways of this processor; those beyond `limit` need not be counted.
+    /// Tokens of `text`, or `None` if they are more than `limit`; what is behind the limit is hardly looked at.
+    #[must_use]
+    pub fn count_within(self, text: &str, limit: u32) -> Option<u32> {
+        // No token is longer than 255 bytes.
+        if text.len() as u64 > u64::from(limit) * 255 {
+            return None;
+        }
+        let within = |count: u64| u32::try_from(count).ok().filter(|count| *count <= limit);
+        let kept = self.kept(text);
+        if let Some(count) = kept.and_then(|content| self.tables().kept.get(content)) {
+            return within(count.into());
+        }
+        let count = within(self.count_by(best(), text, limit.into()))?;
+        self.keep(kept, count);
+        Some(count)
+    }
+
+    /// How many tokens a prefix of `text` has: for the end of each piece, in characters and in order, the tokens up to
+    /// there. They are exact for the text that ends there.
+    #[must_use]
+    pub fn prefix_counts(self, text: &str) -> (Vec<u64>, Vec<u64>) {
+        let (mut ends, mut counts) = (Vec::new(), Vec::new());
+        let (mut at, mut characters, mut sum) = (0, 0, 0);
+        let each = |end: usize, count: u32| {
+            characters += text[at..end].chars().count() as u64;
+            at = end;
+            sum += u64::from(count);
+            ends.push(characters);
+            counts.push(sum);
+        };
+        self.with_scratch(|scratch, tables| match self {
+            Self::O200k => scratch.pieces::<O200k, _>(ByPattern, tables, text, each),
+            Self::Cl100k => scratch.pieces::<Cl100k, _>(ByPattern, tables, text, each),
+        });
+        (ends, counts)
+    }
+
+    /// Tokens of `text` by one of the ways of this processor, nothing remembered of the text as a whole; those beyond
+    /// `limit` need not be counted.
     #[must_use]
     pub fn count_by(self, path: Path, text: &str, limit: u64) -> u64 {
-        let tables = self.tables();
-        SCRATCH.with(|all| {
-            let mut scratch = all[self as usize].borrow_mut();
-            let scratch = scratch.get_or_insert_with(|| Box::new(Scratch::new()));
-            match self {
-                Self::O200k => path.count::<O200k>(scratch, tables, text, limit),
-                Self::Cl100k => path.count::<Cl100k>(scratch, tables, text, limit),
-            }
+        self.with_scratch(|scratch, tables| match self {
+            Self::O200k => path.count::<O200k>(scratch, tables, text, limit),
+            Self::Cl100k => path.count::<Cl100k>(scratch, tables, text, limit),
         })
     }
 
+    fn with_scratch<R>(self, act: impl FnOnce(&mut Scratch, &Tables) -> R) -> R {
+        let tables = self.tables();
+        SCRATCH.with(|all| {
+            act(
+                all[self as usize].borrow_mut().get_or_insert_with(|| Box::new(Scratch::new())),
+                tables,
+            )
+        })
+    }
+
+    /// What this thread has for counting, to be given to another one, in exchange for what that had.
+    pub(super) fn exchange(self, scratch: Option<Box<Scratch>>) -> Option<Box<Scratch>> {
+        SCRATCH.with(|all| all[self as usize].replace(scratch))
+    }
+
+    /// What a text is known by, if it is long enough that to find it is faster than to count it.
+    fn kept(self, text: &str) -> Option<Content> {
+        (text.len() >= KEPT_BYTES).then(|| self.tables().kept.content(text.as_bytes()))
+    }
+
+    fn keep(self, content: Option<Content>, count: u32) {
+        if let Some(content) = content {
+            self.tables().kept.put(content, count);
+        }
+    }
+
     fn tables(self) -> &'static Tables {
-        static TABLES: [OnceLock<Tables>; Encoding::ALL.len()] = [const { OnceLock::new() }; Encoding::ALL.len()];
+        static TABLES: [OnceLock<Tables>; Encoding::ALL.len()] =
+            [const { OnceLock::new() }; Encoding::ALL.len()];
         TABLES[self as usize].get_or_init(|| Tables::new(FILES[self as usize]))
     }
 }
@@ -82,7 +146,13 @@ fn best() -> Path {
 impl Counter for Encoding {
     /// Exact: equal to the length of tiktoken's `encode_ordinary`. A text of over `u32::MAX` tokens saturates.
     fn count(&self, text: &str) -> u32 {
-        u32::try_from(self.count_by(best(), text, u64::MAX)).unwrap_or(u32::MAX)
+        let kept = self.kept(text);
+        if let Some(count) = kept.and_then(|content| self.tables().kept.get(content)) {
+            return count;
+        }
+        let count = u32::try_from(self.count_by(best(), text, u64::MAX)).unwrap_or(u32::MAX);
+        self.keep(kept, count);
+        count
     }
 
     fn encoding(&self) -> Option<Encoding> {

@@ -70,12 +70,20 @@ pub fn encode(pairs: &Pairs, lengths: &[u8], merging: &mut Merging, piece: &[u8]
 fn run(pairs: &Pairs, lengths: &[u8], merging: &mut Merging, piece: &[u8]) -> u32 {
     // The length of the token that comes to stand beside itself.
     let sample = encode(pairs, lengths, merging, &piece[..RUN]);
-    let repeated = sample.windows(2).find(|two| two[0] == two[1]).map(|two| usize::from(lengths[two[0] as usize]));
-    let Some(period) = repeated else { return to_u32(encode(pairs, lengths, merging, piece).len()) };
+    let repeated = sample
+        .windows(2)
+        .find(|two| two[0] == two[1])
+        .map(|two| usize::from(lengths[two[0] as usize]));
+    let Some(period) = repeated else {
+        return to_u32(encode(pairs, lengths, merging, piece).len());
+    };
     let times = (piece.len() - RUN) / period;
     let short = encode(pairs, lengths, merging, &piece[..piece.len() - times * period]);
     // The shorter run must hold the pair too, or nothing says that it repeats.
-    if short.windows(2).any(|two| two[0] == two[1] && usize::from(lengths[two[0] as usize]) == period) {
+    if short
+        .windows(2)
+        .any(|two| two[0] == two[1] && usize::from(lengths[two[0] as usize]) == period)
+    {
         to_u32(short.len() + times)
     } else {
         to_u32(encode(pairs, lengths, merging, piece).len())

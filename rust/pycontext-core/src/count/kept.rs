@@ -47,7 +47,8 @@ impl Kept {
     pub fn get(&self, content: Content) -> Option<u32> {
         self.bucket(content).iter().find_map(|entry| {
             let (first, second) = (entry[0].load(Relaxed), entry[1].load(Relaxed));
-            let is_same = (second ^ content.second) >> 32 == 0 && first ^ second.wrapping_mul(MIX) == content.first;
+            let is_same = (second ^ content.second) >> 32 == 0
+                && first ^ second.wrapping_mul(MIX) == content.first;
             is_same.then_some(second as u32)
         })
     }

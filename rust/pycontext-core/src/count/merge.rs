@@ -26,7 +26,11 @@ impl Merging {
         self.tokens.extend(piece.iter().map(|byte| pairs.byte(*byte)));
         self.ranks.clear();
         self.ranks.extend(piece.windows(2).map(|two| pairs.of_bytes(two[0], two[1])));
-        if piece.len() <= SHORT { self.look_through(pairs) } else { self.queue(pairs) }
+        if piece.len() <= SHORT {
+            self.look_through(pairs)
+        } else {
+            self.queue(pairs)
+        }
         &self.tokens
     }
 
@@ -57,8 +61,12 @@ impl Merging {
         ranks.push(NONE);
         let mut before: Vec<usize> = (0..length).map(|i| i.wrapping_sub(1)).collect();
         let mut behind: Vec<usize> = (1..=length).collect();
-        let mut waiting: BinaryHeap<_> =
-            ranks.iter().enumerate().filter(|(_, rank)| **rank != NONE).map(|(at, rank)| Reverse((*rank, at))).collect();
+        let mut waiting: BinaryHeap<_> = ranks
+            .iter()
+            .enumerate()
+            .filter(|(_, rank)| **rank != NONE)
+            .map(|(at, rank)| Reverse((*rank, at)))
+            .collect();
         while let Some(Reverse((rank, at))) = waiting.pop() {
             if ranks[at] != rank {
                 continue;

@@ -4,6 +4,7 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod batch;
 mod blocks;
 mod class;
 mod encoding;
@@ -18,6 +19,7 @@ mod table;
 mod tables;
 mod vocabulary;
 
+pub use batch::{count_all, threads_for};
 pub use encoding::Encoding;
 pub use path::Path;
 

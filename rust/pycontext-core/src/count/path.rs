@@ -1,11 +1,14 @@
 //! The ways to count, of which the processor decides one when it is first asked.
 
-#![expect(unsafe_code, reason = "functions for processors with vectors; a value of their lanes proves that they may run")]
+#![expect(
+    unsafe_code,
+    reason = "functions for processors with vectors; a value of their lanes proves that they may run"
+)]
 
+use super::blocks::Portable;
 use super::pattern::Pattern;
 use super::scratch::{ByBlocks, ByPattern, Scratch};
 use super::tables::Tables;
-use super::blocks::Portable;
 #[cfg(target_arch = "x86_64")]
 use super::{avx2::Avx2, avx512::Avx512};
 
@@ -48,7 +51,13 @@ impl Path {
     }
 
     /// Tokens of `text`, or of its beginning if they are more than `limit`.
-    pub(super) fn count<P: Pattern>(self, scratch: &mut Scratch, tables: &Tables, text: &str, limit: u64) -> u64 {
+    pub(super) fn count<P: Pattern>(
+        self,
+        scratch: &mut Scratch,
+        tables: &Tables,
+        text: &str,
+        limit: u64,
+    ) -> u64 {
         match self {
             Self::Scalar => scratch.count::<P, _>(ByPattern, tables, text, limit),
             Self::Portable => scratch.count::<P, _>(ByBlocks(Portable), tables, text, limit),
@@ -64,12 +73,26 @@ impl Path {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt")]
-fn avx2<P: Pattern>(lanes: Avx2, scratch: &mut Scratch, tables: &Tables, text: &str, limit: u64) -> u64 {
+fn avx2<P: Pattern>(
+    lanes: Avx2,
+    scratch: &mut Scratch,
+    tables: &Tables,
+    text: &str,
+    limit: u64,
+) -> u64 {
     scratch.count::<P, _>(ByBlocks(lanes), tables, text, limit)
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi2")]
-fn avx512<P: Pattern>(lanes: Avx512, scratch: &mut Scratch, tables: &Tables, text: &str, limit: u64) -> u64 {
+#[target_feature(
+    enable = "avx2,bmi1,bmi2,lzcnt,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi2"
+)]
+fn avx512<P: Pattern>(
+    lanes: Avx512,
+    scratch: &mut Scratch,
+    tables: &Tables,
+    text: &str,
+    limit: u64,
+) -> u64 {
     scratch.count::<P, _>(ByBlocks(lanes), tables, text, limit)
 }

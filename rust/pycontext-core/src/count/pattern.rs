@@ -3,7 +3,9 @@
 //! `end` is the definition; the vector code must agree with it on every text. A pattern has no look-behind, so that a
 //! piece depends on nothing before its start.
 
-use super::class::{self, BLANK, CASELESS, LETTER, LOWER, MARK, NEWLINE, NUMBER, OTHER, UPPER, WHITE};
+use super::class::{
+    self, BLANK, CASELESS, LETTER, LOWER, MARK, NEWLINE, NUMBER, OTHER, UPPER, WHITE,
+};
 
 /// A way of cutting a text into pieces.
 pub trait Pattern: Copy {
@@ -119,7 +121,9 @@ fn no_word<P: Pattern>(text: &[u8], start: usize, first: u8) -> usize {
         return numbers(text, start);
     }
     let symbols = if text[start] == b' ' { start + 1 } else { start };
-    if first & WHITE == 0 || symbols < text.len() && class::at(text, symbols).0 & (OTHER | MARK) != 0 {
+    if first & WHITE == 0
+        || symbols < text.len() && class::at(text, symbols).0 & (OTHER | MARK) != 0
+    {
         let end = run(text, symbols, OTHER | MARK);
         let trails = |b: &&u8| matches!(b, b'\r' | b'\n') || P::SLASH_TRAILS && **b == b'/';
         return end + text[end..].iter().take_while(trails).count();
@@ -183,7 +187,8 @@ pub fn cut(text: &str, from: usize, to: usize) -> Option<usize> {
     let bytes = text.as_bytes();
     let mut behind = text.floor_char_boundary(to);
     let goes_on = |at: usize| {
-        at < bytes.len() && (bytes[at] == b'\'' || class::at(bytes, at).0 & (LETTER | MARK | NUMBER) != 0)
+        at < bytes.len()
+            && (bytes[at] == b'\'' || class::at(bytes, at).0 & (LETTER | MARK | NUMBER) != 0)
     };
     let mut is_certain = !goes_on(behind);
     while behind > from {

@@ -16,11 +16,16 @@ const CHUNK: usize = 16 << 10;
 /// Bytes behind the text: a block, and the longest key.
 const PADDING: usize = BLOCK + 32;
 
+/// Bytes in which `limit` tokens are likely to end.
+fn enough(limit: u64) -> usize {
+    usize::try_from(limit.saturating_mul(8)).unwrap_or(CHUNK).clamp(256, CHUNK)
+}
+
 /// Capacity that is kept between texts, in bytes of the longest chunk.
 const KEPT: usize = 4 * CHUNK;
 
 const RECENT_BITS: u32 = 16;
-const LONG_BITS: u32 = 15;
+const LONG_BITS: u32 = 14;
 const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// The memory of one thread for one vocabulary.
@@ -46,7 +51,9 @@ impl Scratch {
             buffer: Vec::new(),
             starts: Vec::new(),
             recent: recent.try_into().unwrap_or_else(|_| Box::new([0; 1 << RECENT_BITS])),
-            recent_long: recent_long.try_into().unwrap_or_else(|_| Box::new([[0; 2]; 1 << LONG_BITS])),
+            recent_long: recent_long
+                .try_into()
+                .unwrap_or_else(|_| Box::new([[0; 2]; 1 << LONG_BITS])),
             missed: Vec::new(),
             merging: Merging::default(),
         }
@@ -54,20 +61,62 @@ impl Scratch {
 
     /// Tokens of `text`, or of its beginning if they are more than `limit`.
     #[inline(always)]
-    pub fn count<P: Pattern, S: Split>(&mut self, split: S, tables: &Tables, text: &str, limit: u64) -> u64 {
-        let mut at = 0;
-        let mut size = CHUNK;
+    pub fn count<P: Pattern, S: Split>(
+        &mut self,
+        split: S,
+        tables: &Tables,
+        text: &str,
+        limit: u64,
+    ) -> u64 {
         let mut sum = 0;
-        while at < text.len() && sum <= limit {
-            let end = if text.len() - at <= size {
-                text.len()
-            } else if let Some(end) = cut(text, at, at + size) {
-                end
-            } else {
-                size *= 2;
-                continue;
+        self.chunks::<P, S>(split, text, enough(limit), |scratch, _, pieces| {
+            sum += scratch.look_up(tables, pieces);
+            sum <= limit
+        });
+        sum
+    }
+
+    /// Calls `each` with the end in bytes and the tokens of every piece of `text`, in order.
+    #[inline(always)]
+    pub fn pieces<P: Pattern, S: Split>(
+        &mut self,
+        split: S,
+        tables: &Tables,
+        text: &str,
+        mut each: impl FnMut(usize, u32),
+    ) {
+        self.chunks::<P, S>(split, text, CHUNK, |scratch, at, pieces| {
+            for i in 0..pieces {
+                let (start, end) = (scratch.starts[i] as usize, scratch.starts[i + 1] as usize);
+                each(at + end, piece(tables, &mut scratch.merging, &scratch.buffer, start, end));
+            }
+            true
+        });
+    }
+
+    /// Reads `text` chunk by chunk, at first no more than `size` bytes, until `go_on` says no; it is given where the
+    /// chunk begins and how many pieces it has.
+    #[inline(always)]
+    fn chunks<P: Pattern, S: Split>(
+        &mut self,
+        split: S,
+        text: &str,
+        mut size: usize,
+        mut go_on: impl FnMut(&mut Self, usize, usize) -> bool,
+    ) {
+        let mut at = 0;
+        while at < text.len() {
+            let mut most = size;
+            let end = loop {
+                if text.len() - at <= most {
+                    break text.len();
+                }
+                if let Some(end) = cut(text, at, at + most) {
+                    break end;
+                }
+                most *= 2;
             };
-            size = CHUNK;
+            size = CHUNK.min(2 * size);
             let chunk = &text.as_bytes()[at..end];
             self.buffer.clear();
             self.buffer.extend_from_slice(chunk);
@@ -78,11 +127,12 @@ impl Scratch {
             }
             let pieces = split.starts::<P>(&self.buffer, chunk.len(), &mut self.starts);
             self.starts[pieces] = chunk.len() as u32;
-            sum += self.look_up(tables, pieces);
+            if !go_on(self, at, pieces) {
+                break;
+            }
             at = end;
         }
         self.shrink();
-        sum
     }
 
     /// A text without end is not remembered.
@@ -120,35 +170,43 @@ impl Scratch {
             let key = Key::<2>::new(buffer, start, end - start);
             let entry = &recent_long[key.place(LONG_BITS)];
             let count = entry[1] ^ key.last();
-            let is_hit = entry[0] == key.first() && count.wrapping_sub(1) < 255 && end - start <= Key::<2>::BYTES;
+            let is_hit = entry[0] == key.first()
+                && count.wrapping_sub(1) < 255
+                && end - start <= Key::<2>::BYTES;
             sum += if is_hit { count } else { 0 };
             missed[misses_left] = i;
             misses_left += usize::from(!is_hit);
         }
         for i in &missed[..misses_left] {
             let (start, end) = (starts[*i as usize] as usize, starts[*i as usize + 1] as usize);
+            let count = piece(tables, merging, buffer, start, end);
             let length = end - start;
-            let count = if length <= Key::<2>::BYTES {
-                let key = Key::new(buffer, start, length);
-                let mut count = tables.short.get(key);
-                if count == 0 {
-                    count = merging.merge(&tables.pairs, &buffer[start..end]).len() as u32;
-                    tables.short.put(key, count);
-                }
-                if length <= 8 {
-                    let (place, tag) = hashed(buffer, start, length);
-                    recent[place] = tag | u64::from(count);
-                } else {
-                    recent_long[key.place(LONG_BITS)] = [key.first(), key.last() | u64::from(count)];
-                }
-                count
-            } else {
-                long(tables, merging, buffer, start, end)
-            };
+            if length <= 8 {
+                let (place, tag) = hashed(buffer, start, length);
+                recent[place] = tag | u64::from(count);
+            } else if length <= Key::<2>::BYTES {
+                let key = Key::<2>::new(buffer, start, length);
+                recent_long[key.place(LONG_BITS)] = [key.first(), key.last() | u64::from(count)];
+            }
             sum += u64::from(count);
         }
         sum
     }
+}
+
+/// Tokens of a piece, from the tables of all threads or by merging.
+#[inline(always)]
+fn piece(tables: &Tables, merging: &mut Merging, buffer: &[u8], start: usize, end: usize) -> u32 {
+    if end - start > Key::<2>::BYTES {
+        return long(tables, merging, buffer, start, end);
+    }
+    let key = Key::new(buffer, start, end - start);
+    let mut count = tables.short.get(key);
+    if count == 0 {
+        count = merging.merge(&tables.pairs, &buffer[start..end]).len() as u32;
+        tables.short.put(key, count);
+    }
+    count
 }
 
 /// Tokens of a piece of 16 bytes and more.

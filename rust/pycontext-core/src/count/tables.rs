@@ -37,7 +37,10 @@ impl Tables {
                 }
             }
         }
-        let lengths = vocabulary.tokens().map(|token| u8::try_from(token.bytes.len()).unwrap_or(u8::MAX)).collect();
+        let lengths = vocabulary
+            .tokens()
+            .map(|token| u8::try_from(token.bytes.len()).unwrap_or(u8::MAX))
+            .collect();
         Self { pairs: Pairs::new(vocabulary), lengths, short, middle, kept: Kept::new() }
     }
 }
