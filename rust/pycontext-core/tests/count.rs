@@ -1,5 +1,7 @@
 //! Every way to count gives what the crate `bpe-openai` gives, which has nothing in common with ours but the ranks.
 
+#![allow(clippy::unwrap_used, reason = "a test may end so")]
+
 use bpe_openai::Tokenizer;
 use pycontext_core::count::{Counter, Encoding, Path, count_all};
 

@@ -1,8 +1,15 @@
 //! Masks by AVX2.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what vectors are compiled for has to be inside of what is compiled for vectors"
+)]
 #![expect(unsafe_code, reason = "vector instructions; `Portable` is the twin that tests compare")]
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
+    _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8,
+};
 
 use super::blocks::{BLOCK, Lanes, Masks};
 

@@ -1,8 +1,17 @@
 //! Masks by AVX-512, and lists by compressing the numbers of the bits.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what vectors are compiled for has to be inside of what is compiled for vectors"
+)]
 #![expect(unsafe_code, reason = "vector instructions; `Portable` is the twin that tests compare")]
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{
+    __m128i, __m512i, _mm512_add_epi32, _mm512_castsi512_si128, _mm512_cmpeq_epi8_mask,
+    _mm512_cmple_epu8_mask, _mm512_cvtepu8_epi32, _mm512_extracti32x4_epi32, _mm512_loadu_si512,
+    _mm512_maskz_compress_epi8, _mm512_movepi8_mask, _mm512_or_si512, _mm512_set1_epi8,
+    _mm512_set1_epi32, _mm512_storeu_si512, _mm512_sub_epi8,
+};
 
 use super::avx2::Avx2;
 use super::blocks::{BLOCK, Lanes, Masks};
@@ -67,9 +76,9 @@ fn masks(block: &[u8; BLOCK]) -> Masks {
 fn list(bits: u64, base: u32, out: &mut [u32; BLOCK]) {
     const NUMBERS: [u8; BLOCK] = {
         let mut numbers = [0; BLOCK];
-        let mut i = 0;
-        while i < BLOCK {
-            numbers[i] = i as u8;
+        let mut i = 0_u8;
+        while i < 64 {
+            numbers[i as usize] = i;
             i += 1;
         }
         numbers

@@ -15,8 +15,7 @@ const SHARE: usize = 1 << 20;
 
 /// What threads that ended had for counting, for those that come. It is only ever tried: a process that was forked
 /// while another thread held it goes on without.
-static SPARE: [Mutex<Vec<Box<Scratch>>>; Encoding::ALL.len()] =
-    [const { Mutex::new(Vec::new()) }; 2];
+static SPARE: [Mutex<Vec<Scratch>>; Encoding::ALL.len()] = [const { Mutex::new(Vec::new()) }; 2];
 
 /// How many threads so many bytes are worth on this machine.
 #[must_use]
@@ -83,11 +82,11 @@ fn jobs<'a, T: AsRef<str>>(mut texts: &'a [T], mut counts: &'a mut [u32]) -> Vec
     jobs
 }
 
-fn take(encoding: Encoding) -> Option<Box<Scratch>> {
+fn take(encoding: Encoding) -> Option<Scratch> {
     SPARE[encoding as usize].try_lock().ok()?.pop()
 }
 
-fn give(encoding: Encoding, scratch: Option<Box<Scratch>>) {
+fn give(encoding: Encoding, scratch: Option<Scratch>) {
     let most = thread::available_parallelism().map_or(1, NonZero::get);
     if let (Ok(mut spare), Some(scratch)) = (SPARE[encoding as usize].try_lock(), scratch)
         && spare.len() < most

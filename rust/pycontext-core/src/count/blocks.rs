@@ -11,6 +11,12 @@
 //! - the first of a run of white space begins a piece, so does what is behind its last line end, so does its last one;
 //! - of digits every third.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what vectors are compiled for has to be inside of what is compiled for vectors"
+)]
+#![allow(clippy::cast_possible_truncation, reason = "places in a chunk and halves of a word fit")]
+
 use super::pattern::{Pattern, contraction};
 
 /// Bytes of a block.

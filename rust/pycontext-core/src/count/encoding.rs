@@ -29,7 +29,7 @@ static FILES: [Vocabulary; Encoding::ALL.len()] = [
 const KEPT_BYTES: usize = 256;
 
 thread_local! {
-    static SCRATCH: [RefCell<Option<Box<Scratch>>>; Encoding::ALL.len()] = const { [const { RefCell::new(None) }; 2] };
+    static SCRATCH: [RefCell<Option<Scratch>>; Encoding::ALL.len()] = const { [const { RefCell::new(None) }; 2] };
 }
 
 impl Encoding {
@@ -74,16 +74,22 @@ impl Encoding {
         Some(count)
     }
 
-    /// How many tokens a prefix of `text` has: for the end of each piece, in characters and in order, the tokens up to
-    /// there. They are exact for the text that ends there.
+    /// How many tokens a prefix of `text` has: ends of pieces, in characters and in order, and the tokens up to each.
+    /// They are exact for the text that ends there; where they would not be, no end is named.
     #[must_use]
     pub fn prefix_counts(self, text: &str) -> (Vec<u64>, Vec<u64>) {
         let (mut ends, mut counts) = (Vec::new(), Vec::new());
         let (mut at, mut characters, mut sum) = (0, 0, 0);
         let each = |end: usize, count: u32| {
+            // White space that another character divides is not divided where the text ends with it.
+            let is_divided =
+                text[..at].ends_with(char::is_whitespace) && text[at..end].trim_start().is_empty();
             characters += text[at..end].chars().count() as u64;
             at = end;
             sum += u64::from(count);
+            if is_divided && end < text.len() {
+                return;
+            }
             ends.push(characters);
             counts.push(sum);
         };
@@ -107,15 +113,12 @@ impl Encoding {
     fn with_scratch<R>(self, act: impl FnOnce(&mut Scratch, &Tables) -> R) -> R {
         let tables = self.tables();
         SCRATCH.with(|all| {
-            act(
-                all[self as usize].borrow_mut().get_or_insert_with(|| Box::new(Scratch::new())),
-                tables,
-            )
+            act(all[self as usize].borrow_mut().get_or_insert_with(Scratch::new), tables)
         })
     }
 
     /// What this thread has for counting, to be given to another one, in exchange for what that had.
-    pub(super) fn exchange(self, scratch: Option<Box<Scratch>>) -> Option<Box<Scratch>> {
+    pub(super) fn exchange(self, scratch: Option<Scratch>) -> Option<Scratch> {
         SCRATCH.with(|all| all[self as usize].replace(scratch))
     }
 

@@ -3,6 +3,11 @@
 //! Of the 128 bits of the hash 96 are compared and 14 choose the bucket; its key is drawn when the process starts: nobody outside
 //! can make two texts that are taken for one another. Only hash and count are kept, four a bucket, the oldest goes.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "a hash is cut to a place, a word to its count"
+)]
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

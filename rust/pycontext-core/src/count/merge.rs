@@ -27,9 +27,9 @@ impl Merging {
         self.ranks.clear();
         self.ranks.extend(piece.windows(2).map(|two| pairs.of_bytes(two[0], two[1])));
         if piece.len() <= SHORT {
-            self.look_through(pairs)
+            self.look_through(pairs);
         } else {
-            self.queue(pairs)
+            self.queue(pairs);
         }
         &self.tokens
     }

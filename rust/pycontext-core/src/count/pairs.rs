@@ -4,6 +4,11 @@
 //! bytes of a token merges run in one order whatever stands around them, as long as none crosses its ends; so its last
 //! merge is always of the same two halves, and those are all there is to keep.
 
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "a hash is cut to a place, an entry to its rank"
+)]
+
 use super::vocabulary::Vocabulary;
 
 /// No token.

@@ -3,6 +3,15 @@
 //! A text is read in chunks that end where a piece ends for certain. The copy costs little beside the rest, and gives
 //! every load some bytes to reach into behind the end.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what vectors are compiled for has to be inside of what is compiled for vectors"
+)]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "places in a chunk and counts of its pieces fit"
+)]
+
 use super::blocks::{BLOCK, Lanes, starts};
 use super::giant::{self, GIANT};
 use super::merge::Merging;
@@ -35,9 +44,9 @@ pub struct Scratch {
     starts: Vec<u32>,
     /// Counts of pieces of up to eight bytes that came lately. The hash is a bijection, so that the bits of it that do
     /// not choose the place stand for the piece: `hash << 15 | count`.
-    recent: Box<[u64; 1 << RECENT_BITS]>,
+    recent: Box<[u64]>,
     /// The same for pieces of up to 15 bytes, as the table of all threads has them.
-    recent_long: Box<[[u64; 2]; 1 << LONG_BITS]>,
+    recent_long: Box<[[u64; 2]]>,
     missed: Vec<u32>,
     merging: Merging,
 }
@@ -45,15 +54,11 @@ pub struct Scratch {
 impl Scratch {
     /// Empty.
     pub fn new() -> Self {
-        let recent = vec![0; 1 << RECENT_BITS].into_boxed_slice();
-        let recent_long = vec![[0; 2]; 1 << LONG_BITS].into_boxed_slice();
         Self {
             buffer: Vec::new(),
             starts: Vec::new(),
-            recent: recent.try_into().unwrap_or_else(|_| Box::new([0; 1 << RECENT_BITS])),
-            recent_long: recent_long
-                .try_into()
-                .unwrap_or_else(|_| Box::new([[0; 2]; 1 << LONG_BITS])),
+            recent: vec![0; 1 << RECENT_BITS].into(),
+            recent_long: vec![[0; 2]; 1 << LONG_BITS].into(),
             missed: Vec::new(),
             merging: Merging::default(),
         }

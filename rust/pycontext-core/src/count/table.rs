@@ -6,6 +6,15 @@
 //! four of a bucket, never a token of the vocabulary if it can be another: a table that stops to take new pieces when
 //! it is full loses half of the speed of the counter.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what vectors are compiled for has to be inside of what is compiled for vectors"
+)]
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "a hash is cut to a place, a count is below 256"
+)]
+
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 const MIX: u64 = 0xD6E8_FEB8_6659_FD93;
@@ -100,11 +109,12 @@ impl<const WORDS: usize> Table<WORDS> {
     #[inline(always)]
     pub fn get(&self, key: Key<WORDS>) -> u32 {
         let bucket = self.bucket(key);
+        let load = |i: usize, way: usize| bucket[i][way].load(Relaxed);
         let mut found = 0;
         for way in 0..WAYS {
             let mut words = [0; WORDS];
             for (i, word) in words.iter_mut().enumerate() {
-                *word = bucket[i][way].load(Relaxed);
+                *word = load(i, way);
             }
             let count = words[WORDS - 1] ^ key.0[WORDS - 1];
             let first = words[0] ^ mixed(&words[1..]);

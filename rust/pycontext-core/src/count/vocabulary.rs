@@ -31,11 +31,6 @@ impl Vocabulary {
         Self { lengths, lefts, rights, bytes }
     }
 
-    /// How many there are.
-    pub fn len(self) -> usize {
-        self.lengths.len()
-    }
-
     /// All of them, in order.
     pub fn tokens(self) -> impl Iterator<Item = Token> {
         let mut rest = self.bytes;
