@@ -7,8 +7,8 @@
 #![expect(unsafe_code, reason = "vector instructions; `Portable` is the twin that tests compare")]
 
 use std::arch::x86_64::{
-    __m256i, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8, _mm256_movemask_epi8,
-    _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8,
+    __m256i, _MM_HINT_T0, _mm_prefetch, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_min_epu8,
+    _mm256_movemask_epi8, _mm256_or_si256, _mm256_set1_epi8, _mm256_sub_epi8,
 };
 
 use super::blocks::{BLOCK, Lanes, Masks};
@@ -48,6 +48,12 @@ impl Lanes for Avx2 {
                 bits &= bits.wrapping_sub(1);
             }
         }
+    }
+
+    #[inline(always)]
+    fn fetch<T>(self, soon: &T) {
+        // SAFETY: every x86-64 has the instruction, and the address is that of a reference.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(soon).cast()) };
     }
 }
 

@@ -52,6 +52,10 @@ pub trait Lanes: Copy {
 
     /// Writes `base` plus the number of each bit that is set, in order; what is behind them in `out` may be anything.
     fn list(self, bits: u64, base: u32, out: &mut [u32; BLOCK]);
+
+    /// Has the processor fetch what will be read soon.
+    #[inline(always)]
+    fn fetch<T>(self, _soon: &T) {}
 }
 
 /// Lists the start of every piece of `buffer[..length]` in `starts`, and says how many there are. Behind the text the

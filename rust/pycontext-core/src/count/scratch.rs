@@ -33,6 +33,9 @@ fn enough(limit: u64) -> usize {
 /// Capacity that is kept between texts, in bytes of the longest chunk.
 const KEPT: usize = 4 * CHUNK;
 
+/// Pieces that are looked up at once.
+const GROUP: usize = 256;
+
 const RECENT_BITS: u32 = 16;
 const LONG_BITS: u32 = 14;
 const MIX: u64 = 0x9E37_79B9_7F4A_7C15;
@@ -47,7 +50,6 @@ pub struct Scratch {
     recent: Box<[u64]>,
     /// The same for pieces of up to 15 bytes, as the table of all threads has them.
     recent_long: Box<[[u64; 2]]>,
-    missed: Vec<u32>,
     merging: Merging,
 }
 
@@ -59,7 +61,6 @@ impl Scratch {
             starts: Vec::new(),
             recent: vec![0; 1 << RECENT_BITS].into(),
             recent_long: vec![[0; 2]; 1 << LONG_BITS].into(),
-            missed: Vec::new(),
             merging: Merging::default(),
         }
     }
@@ -74,15 +75,16 @@ impl Scratch {
         limit: u64,
     ) -> u64 {
         let mut sum = 0;
-        self.chunks::<P, S>(split, text, enough(limit), |scratch, _, pieces| {
-            sum += scratch.look_up(tables, pieces);
-            sum <= limit
-        });
+        let mut place = Place { at: 0, most: enough(limit) };
+        while sum <= limit {
+            let Some((_, pieces)) = self.next::<P, S>(split, text, &mut place) else { break };
+            sum += self.look_up(split, tables, pieces);
+        }
+        self.shrink();
         sum
     }
 
     /// Calls `each` with the end in bytes and the tokens of every piece of `text`, in order.
-    #[inline(always)]
     pub fn pieces<P: Pattern, S: Split>(
         &mut self,
         split: S,
@@ -90,54 +92,39 @@ impl Scratch {
         text: &str,
         mut each: impl FnMut(usize, u32),
     ) {
-        self.chunks::<P, S>(split, text, CHUNK, |scratch, at, pieces| {
+        let mut place = Place { at: 0, most: CHUNK };
+        while let Some((at, pieces)) = self.next::<P, S>(split, text, &mut place) {
             for i in 0..pieces {
-                let (start, end) = (scratch.starts[i] as usize, scratch.starts[i + 1] as usize);
-                each(at + end, piece(tables, &mut scratch.merging, &scratch.buffer, start, end));
+                let (start, end) = (self.starts[i] as usize, self.starts[i + 1] as usize);
+                each(at + end, piece(tables, &mut self.merging, &self.buffer, start, end));
             }
-            true
-        });
+        }
+        self.shrink();
     }
 
-    /// Reads `text` chunk by chunk, at first no more than `size` bytes, until `go_on` says no; it is given where the
-    /// chunk begins and how many pieces it has.
+    /// Reads the next chunk, and returns where it begins and how many pieces it has.
     #[inline(always)]
-    fn chunks<P: Pattern, S: Split>(
+    fn next<P: Pattern, S: Split>(
         &mut self,
         split: S,
         text: &str,
-        mut size: usize,
-        mut go_on: impl FnMut(&mut Self, usize, usize) -> bool,
-    ) {
-        let mut at = 0;
-        while at < text.len() {
-            let mut most = size;
-            let end = loop {
-                if text.len() - at <= most {
-                    break text.len();
-                }
-                if let Some(end) = cut(text, at, at + most) {
-                    break end;
-                }
-                most *= 2;
-            };
-            size = CHUNK.min(2 * size);
-            let chunk = &text.as_bytes()[at..end];
-            self.buffer.clear();
-            self.buffer.extend_from_slice(chunk);
-            self.buffer.resize(chunk.len() + PADDING, 0);
-            if self.starts.len() < chunk.len() + BLOCK {
-                self.starts.resize(chunk.len() + BLOCK, 0);
-                self.missed.resize(chunk.len() + BLOCK, 0);
-            }
-            let pieces = split.starts::<P>(&self.buffer, chunk.len(), &mut self.starts);
-            self.starts[pieces] = chunk.len() as u32;
-            if !go_on(self, at, pieces) {
-                break;
-            }
-            at = end;
+        place: &mut Place,
+    ) -> Option<(usize, usize)> {
+        let at = place.at;
+        if at == text.len() {
+            return None;
         }
-        self.shrink();
+        let end = chunk_end(text, place);
+        let length = end - at;
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&text.as_bytes()[at..end]);
+        self.buffer.resize(length + PADDING, 0);
+        if self.starts.len() < length + BLOCK {
+            self.starts.resize(length + BLOCK, 0);
+        }
+        let pieces = split.starts::<P>(&self.buffer, length, &mut self.starts);
+        self.starts[pieces] = length as u32;
+        Some((at, pieces))
     }
 
     /// A text without end is not remembered.
@@ -146,57 +133,91 @@ impl Scratch {
         self.buffer.shrink_to(KEPT);
         self.starts.truncate(KEPT);
         self.starts.shrink_to(KEPT);
-        self.missed.truncate(KEPT);
-        self.missed.shrink_to(KEPT);
     }
 
     /// Tokens of the pieces between the starts.
     ///
-    /// Level by level, each over all pieces that the one before did not have: so that the loads of many pieces are on
-    /// their way at once, and whether a piece is found is no branch.
+    /// Level by level, each over all pieces of a group that the one before did not have: so that the loads of many
+    /// pieces are on their way at once, and whether a piece is found is no branch.
     #[inline(always)]
-    fn look_up(&mut self, tables: &Tables, pieces: usize) -> u64 {
-        let Self { buffer, starts, recent, recent_long, missed, merging } = self;
-        let mut misses = 0;
+    fn look_up<S: Split>(&mut self, split: S, tables: &Tables, pieces: usize) -> u64 {
+        let Self { buffer, starts, recent, recent_long, merging } = self;
         let mut sum = 0;
-        for (i, bounds) in starts[..=pieces].windows(2).enumerate() {
-            let (start, length) = (bounds[0] as usize, (bounds[1] - bounds[0]) as usize);
-            let (place, tag) = hashed(buffer, start, length);
-            let count = recent[place] ^ tag;
-            let is_hit = count.wrapping_sub(1) < 255 && length <= 8;
-            sum += if is_hit { count } else { 0 };
-            missed[misses] = i as u32;
-            misses += usize::from(!is_hit);
-        }
-        let (missed_now, mut misses_left) = (misses, 0);
-        for at in 0..missed_now {
-            let i = missed[at];
-            let (start, end) = (starts[i as usize] as usize, starts[i as usize + 1] as usize);
-            let key = Key::<2>::new(buffer, start, end - start);
-            let entry = &recent_long[key.place(LONG_BITS)];
-            let count = entry[1] ^ key.last();
-            let is_hit = entry[0] == key.first()
-                && count.wrapping_sub(1) < 255
-                && end - start <= Key::<2>::BYTES;
-            sum += if is_hit { count } else { 0 };
-            missed[misses_left] = i;
-            misses_left += usize::from(!is_hit);
-        }
-        for i in &missed[..misses_left] {
-            let (start, end) = (starts[*i as usize] as usize, starts[*i as usize + 1] as usize);
-            let count = piece(tables, merging, buffer, start, end);
-            let length = end - start;
-            if length <= 8 {
-                let (place, tag) = hashed(buffer, start, length);
-                recent[place] = tag | u64::from(count);
-            } else if length <= Key::<2>::BYTES {
-                let key = Key::<2>::new(buffer, start, length);
-                recent_long[key.place(LONG_BITS)] = [key.first(), key.last() | u64::from(count)];
+        let mut missed = [[0; 2]; GROUP];
+        let mut missed_twice = [[0; 2]; GROUP];
+        let mut first = 0;
+        while first < pieces {
+            let group = &starts[first..=pieces.min(first + GROUP)];
+            first += GROUP;
+            let mut misses = 0;
+            let mut start = group[0];
+            for end in &group[1..] {
+                let length = end - start;
+                let (place, tag) = hashed(buffer, start as usize, length as usize);
+                let count = recent[place] ^ tag;
+                let is_hit = count.wrapping_sub(1) < 255 && length <= 8;
+                sum += if is_hit { count } else { 0 };
+                missed[misses % GROUP] = [start, *end];
+                misses += usize::from(!is_hit);
+                start = *end;
             }
-            sum += u64::from(count);
+            let mut twice = 0;
+            for [start, end] in &missed[..misses] {
+                let length = (end - start) as usize;
+                let key = Key::<2>::new(buffer, *start as usize, length);
+                let entry = &recent_long[key.place(LONG_BITS)];
+                let count = entry[1] ^ key.last();
+                let is_hit = entry[0] == key.first()
+                    && count.wrapping_sub(1) < 255
+                    && length <= Key::<2>::BYTES;
+                sum += if is_hit { count } else { 0 };
+                missed_twice[twice % GROUP] = [*start, *end];
+                twice += usize::from(!is_hit);
+            }
+            for [start, end] in &missed_twice[..twice] {
+                tables.fetch(split, buffer, *start as usize, (end - start) as usize);
+            }
+            for [start, end] in &missed_twice[..twice] {
+                let (start, end) = (*start as usize, *end as usize);
+                let count = piece(tables, merging, buffer, start, end);
+                let length = end - start;
+                if length <= 8 {
+                    let (place, tag) = hashed(buffer, start, length);
+                    recent[place] = tag | u64::from(count);
+                } else if length <= Key::<2>::BYTES {
+                    let key = Key::<2>::new(buffer, start, length);
+                    recent_long[key.place(LONG_BITS)] =
+                        [key.first(), key.last() | u64::from(count)];
+                }
+                sum += u64::from(count);
+            }
         }
         sum
     }
+}
+
+/// Where the next chunk begins, and how long it may be where there is a choice.
+struct Place {
+    at: usize,
+    most: usize,
+}
+
+/// Where the chunk ends that begins at `place`, which moves there.
+#[inline(never)]
+fn chunk_end(text: &str, place: &mut Place) -> usize {
+    let at = place.at;
+    let mut most = place.most;
+    let end = loop {
+        if text.len() - at <= most {
+            break text.len();
+        }
+        if let Some(end) = cut(text, at, at + most) {
+            break end;
+        }
+        most *= 2;
+    };
+    *place = Place { at: end, most: CHUNK.min(2 * place.most) };
+    end
 }
 
 /// Tokens of a piece, from the tables of all threads or by merging.
@@ -251,6 +272,10 @@ fn hashed(buffer: &[u8], start: usize, length: usize) -> (usize, u64) {
 pub trait Split: Copy {
     /// Lists the start of every piece of `buffer[..length]`, and says how many there are.
     fn starts<P: Pattern>(self, buffer: &[u8], length: usize, starts: &mut [u32]) -> usize;
+
+    /// Has the processor fetch what will be read soon.
+    #[inline(always)]
+    fn fetch<T>(self, _soon: &T) {}
 }
 
 /// Character by character, as the pattern says.
@@ -277,6 +302,11 @@ impl Split for ByPattern {
 pub struct ByBlocks<L>(pub L);
 
 impl<L: Lanes> Split for ByBlocks<L> {
+    #[inline(always)]
+    fn fetch<T>(self, soon: &T) {
+        self.0.fetch(soon);
+    }
+
     #[inline(always)]
     fn starts<P: Pattern>(self, buffer: &[u8], length: usize, out: &mut [u32]) -> usize {
         starts::<P, L>(self.0, buffer, length, out)

@@ -103,6 +103,12 @@ impl<const WORDS: usize> Table<WORDS> {
         &self.words[at..at + WORDS]
     }
 
+    /// What is read when this piece is asked for.
+    #[inline(always)]
+    pub fn entry(&self, key: Key<WORDS>) -> &impl Sized {
+        &self.bucket(key)[0]
+    }
+
     /// The count of the piece, or 0.
     ///
     /// Looks at all entries of the bucket: which one it is cannot be predicted, that it is one of them can.

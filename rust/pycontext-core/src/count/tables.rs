@@ -2,6 +2,7 @@
 
 use super::kept::Kept;
 use super::pairs::Pairs;
+use super::scratch::Split;
 use super::table::{Key, Table};
 use super::vocabulary::Vocabulary;
 
@@ -21,6 +22,16 @@ pub struct Tables {
 }
 
 impl Tables {
+    /// Has what a piece will be looked up in fetched.
+    #[inline(always)]
+    pub fn fetch<S: Split>(&self, split: S, buffer: &[u8], start: usize, length: usize) {
+        if length <= Key::<2>::BYTES {
+            split.fetch(self.short.entry(Key::new(buffer, start, length)));
+        } else if length <= Key::<4>::BYTES {
+            split.fetch(self.middle.entry(Key::new(buffer, start, length)));
+        }
+    }
+
     /// Makes them; every token of the vocabulary is a piece of one token.
     pub fn new(vocabulary: Vocabulary) -> Self {
         let short = Table::new(17);
