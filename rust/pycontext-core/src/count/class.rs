@@ -3,6 +3,8 @@
 //! The table is tiktoken's own answer for every code point (`data/make.py`): the Unicode tables of Python, of `regex`
 //! and of Rust's crates differ from it, and from each other, in thousands of letters.
 
+#![allow(clippy::inline_always, reason = "called for every character that is not ASCII")]
+
 /// `\p{Ll}`.
 pub const LOWER: u8 = 1;
 /// `\p{Lu}` and `\p{Lt}`.
@@ -31,14 +33,14 @@ const BLOCK_BITS: u32 = 7;
 const BLOCKS: usize = 0x11_0000 >> BLOCK_BITS;
 
 /// The class of a code point.
-#[inline]
+#[inline(always)]
 fn of(code: u32) -> u8 {
     let block = usize::from(TABLE[(code >> BLOCK_BITS) as usize]);
     TABLE[BLOCKS + (block << BLOCK_BITS) + (code & ((1 << BLOCK_BITS) - 1)) as usize]
 }
 
 /// Class and length in bytes of the character that begins at `at`.
-#[inline]
+#[inline(always)]
 pub fn at(text: &[u8], at: usize) -> (u8, usize) {
     let first = u32::from(text[at]);
     let next = |i: usize| u32::from(text[at + i] & 0x3F);

@@ -3,6 +3,11 @@
 //! `end` is the definition; the vector code must agree with it on every text. A pattern has no look-behind, so that a
 //! piece depends on nothing before its start.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what vectors are compiled for has to be inside of what is compiled for vectors"
+)]
+
 use super::class::{
     self, BLANK, CASELESS, LETTER, LOWER, MARK, NEWLINE, NUMBER, OTHER, UPPER, WHITE,
 };
@@ -33,7 +38,7 @@ impl Pattern for O200k {
     const SLASH_TRAILS: bool = true;
     const END_IS_ONE: bool = false;
 
-    #[inline]
+    #[inline(always)]
     fn end(text: &[u8], start: usize) -> usize {
         let (first, width) = class::at(text, start);
         let word = if first & LETTER != 0 {
@@ -59,7 +64,7 @@ impl Pattern for Cl100k {
     const SLASH_TRAILS: bool = false;
     const END_IS_ONE: bool = true;
 
-    #[inline]
+    #[inline(always)]
     fn end(text: &[u8], start: usize) -> usize {
         let length = contraction(text, start);
         if length > 0 {
@@ -77,7 +82,7 @@ impl Pattern for Cl100k {
 }
 
 /// `[UXM]*[LXM]+` from `at` (upper, lower, caseless, marks), and where the run of `[UXM]` ends, for `[UXM]+[LXM]*`.
-#[inline]
+#[inline(always)]
 fn case_word(text: &[u8], at: usize) -> (Option<usize>, usize) {
     let mut end = at;
     // Behind the last character of the run that both halves take: there the second half can begin by giving one back.
@@ -99,7 +104,7 @@ fn case_word(text: &[u8], at: usize) -> (Option<usize>, usize) {
 }
 
 /// Length of `'s`, `'t`, `'d`, `'m`, `'re`, `'ve` or `'ll` at `at` in any case, 0 where there is none.
-#[inline]
+#[inline(always)]
 pub fn contraction(text: &[u8], at: usize) -> usize {
     if text.get(at) != Some(&b'\'') {
         return 0;
@@ -115,7 +120,7 @@ pub fn contraction(text: &[u8], at: usize) -> usize {
 }
 
 /// Numbers, punctuation and white space.
-#[inline]
+#[inline(always)]
 fn no_word<P: Pattern>(text: &[u8], start: usize, first: u8) -> usize {
     if first == NUMBER {
         return numbers(text, start);
@@ -132,7 +137,7 @@ fn no_word<P: Pattern>(text: &[u8], start: usize, first: u8) -> usize {
 }
 
 /// One to three.
-#[inline]
+#[inline(always)]
 fn numbers(text: &[u8], start: usize) -> usize {
     let mut end = start;
     for _ in 0..3 {
@@ -145,7 +150,7 @@ fn numbers(text: &[u8], start: usize) -> usize {
 }
 
 /// Up to the last line end of the run; where there is none, all but the last, which may begin the next piece.
-#[inline]
+#[inline(always)]
 fn white<P: Pattern>(text: &[u8], start: usize) -> usize {
     let mut end = start;
     let mut last = start;
@@ -168,7 +173,7 @@ fn white<P: Pattern>(text: &[u8], start: usize) -> usize {
 }
 
 /// Where the characters of these classes end that begin at `at`.
-#[inline]
+#[inline(always)]
 fn run(text: &[u8], at: usize, classes: u8) -> usize {
     let mut end = at;
     while end < text.len() {

@@ -35,7 +35,7 @@ impl Tables {
     /// Makes them; every token of the vocabulary is a piece of one token.
     pub fn new(vocabulary: Vocabulary) -> Self {
         let short = Table::new(17);
-        let middle = Table::new(13);
+        let middle = Table::new(14);
         let mut padded = [0; 288];
         for token in vocabulary.tokens() {
             let length = token.bytes.len();
