@@ -12,6 +12,7 @@ __all__ = [
     "Columns",
     "Fallen",
     "Policy",
+    "RankFile",
     "Rows",
     "Selection",
     "__version__",
@@ -200,6 +201,14 @@ class Policy:
         recency: float,
         min_relevance: float,
     ) -> Policy: ...
+
+@final
+class RankFile:
+    def __new__(cls, file: bytes, pattern: str) -> RankFile: ...
+    @property
+    def tokens(self) -> int: ...
+    def count(self, text: str) -> int: ...
+    def count_batch(self, texts: Iterable[str]) -> NDArray[np.uint32]: ...
 
 @final
 class Rows:

@@ -1,13 +1,17 @@
-"""Token counters: the Protocol, and the exact ones inside the wheel."""
+"""Token counters: the Protocol, the exact ones inside the wheel, and how a name becomes one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import index
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from os import PathLike
+from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 from pycontext._core import count_tokens, count_tokens_batch, count_within, prefix_counts
 from pycontext.errors import PluginError, ValidationError, shown
+from pycontext.estimate import EstimateCounter
+from pycontext.models import FAMILIES, encoding_of, family_of
+from pycontext.vocabulary_file import RankFileCounter, TokenizerFileCounter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +21,10 @@ __all__ = [
     "DEFAULT_ENCODING",
     "ENCODINGS",
     "EncodingCounter",
+    "EstimateCounter",
+    "RankFileCounter",
     "TokenCounter",
+    "TokenizerFileCounter",
     "as_counter",
     "count_tokens",
     "count_tokens_batch",
@@ -81,13 +88,38 @@ class EncodingCounter:
         return f"get_counter({self.name!r})"
 
 
-def get_counter(name: str) -> TokenCounter:
-    """Return the exact counter of that name.
+def get_counter(
+    name: str | PathLike[str], *, pattern: str | None = None, bound: Literal["middle", "upper"] = "middle"
+) -> TokenCounter:
+    """Return the counter of that name.
+
+    Args:
+        name: one of `ENCODINGS`; a model of OpenAI, as tiktoken knows it; a model or family without a public tokenizer
+            ("claude-..."), whose counter is an estimate; the path of a file of ranks that ends with .tiktoken; the path
+            of a tokenizer.json.
+        pattern: how a text is cut into pieces; wanted by a file of ranks, and by nothing else.
+        bound: "upper" has an estimate be too high rather than too low; an exact counter is what it is.
 
     Raises:
-        ValidationError: the name is not one of `ENCODINGS`.
+        ValidationError: the name is none of these, or the file or the pattern is wrong.
     """
-    return EncodingCounter(name)
+    text = name if isinstance(name, str) else str(name) if isinstance(name, PathLike) else ""
+    if text.endswith(".tiktoken"):
+        if pattern is None:
+            raise ValidationError(f"counter {shown(text)} is a file of ranks, and wants a pattern=")
+        return RankFileCounter(text, pattern)
+    if pattern is not None:
+        raise ValidationError(f"pattern {shown(pattern)} is for a file of ranks that ends with .tiktoken")
+    if text.endswith(".json"):
+        return TokenizerFileCounter(text)
+    if text in ENCODINGS:
+        return EncodingCounter(text)
+    if encoding := encoding_of(text):
+        return EncodingCounter(encoding)
+    if family := family_of(text):
+        return EstimateCounter(family, FAMILIES[family], bound=bound)
+    known = f"{', '.join(ENCODINGS)}, a model of OpenAI, {' or '.join(FAMILIES)}, a .tiktoken or a tokenizer.json"
+    raise ValidationError(f"counter {shown(name)} is not one of {known}")
 
 
 def as_counter(counter: str | TokenCounter) -> TokenCounter:

@@ -55,13 +55,20 @@ pub fn count_tokens_batch<'py>(
     let py = texts.py();
     let encoding = encoding.map_or(Ok(DEFAULT), self::encoding)?;
     let threads = threads.filter(|threads| !threads.is_none()).map(self::threads).transpose()?;
-    if texts.is_instance_of::<PyString>() {
-        let fault = Fault::new("texts", "", "is one str, not a sequence of them");
-        return Err(refuse(py, fault));
-    }
     if let Some(chunks) = arrow::chunks(texts)? {
         let all = arrow::texts(&chunks, texts).map_err(|fault| refuse(py, fault))?;
         return Ok(PyArray1::from_vec(py, count_all(py, encoding, &all, threads)));
+    }
+    let all = sequence(texts)?;
+    Ok(PyArray1::from_vec(py, count_all(py, encoding, &all, threads)))
+}
+
+/// The texts of a sequence.
+pub fn sequence(texts: &Bound<'_, PyAny>) -> PyResult<Vec<PyBackedStr>> {
+    let py = texts.py();
+    if texts.is_instance_of::<PyString>() {
+        let fault = Fault::new("texts", "", "is one str, not a sequence of them");
+        return Err(refuse(py, fault));
     }
     let mut all: Vec<PyBackedStr> = Vec::with_capacity(texts.len().unwrap_or(0));
     for (i, text) in texts.try_iter()?.enumerate() {
@@ -69,7 +76,7 @@ pub fn count_tokens_batch<'py>(
         let named = |fault: Fault| Fault { field: format!("texts[{i}]"), ..fault };
         all.push(backed(&text?, "texts").map_err(|fault| refuse(py, named(fault)))?);
     }
-    Ok(PyArray1::from_vec(py, count_all(py, encoding, &all, threads)))
+    Ok(all)
 }
 
 fn count_all<T: AsRef<str> + Sync>(

@@ -20,11 +20,14 @@ mod json;
 mod memory;
 mod policy;
 mod prune;
+mod ranks;
 mod rows;
 mod selection;
 mod state;
 mod table;
 mod text;
+#[cfg(feature = "tokenizers")]
+mod tokenizer_file;
 mod wire;
 
 use pyo3::prelude::*;
@@ -61,9 +64,14 @@ mod _core {
     #[pymodule_export]
     use super::prune::{prune, turns};
     #[pymodule_export]
+    use super::ranks::RankFile;
+    #[pymodule_export]
     use super::rows::Rows;
     #[pymodule_export]
     use super::selection::Selection;
+    #[cfg(feature = "tokenizers")]
+    #[pymodule_export]
+    use super::tokenizer_file::TokenizerFile;
     #[pymodule_export]
     use super::wire::{
         check_sizes, close_envelope, compress, decode, decode_change, decode_delta, decompress,

@@ -14,14 +14,18 @@ mod merge;
 mod pairs;
 mod path;
 mod pattern;
+mod ranks;
 mod scratch;
 mod table;
 mod tables;
+mod user_pattern;
 mod vocabulary;
 
 pub use batch::{count_all, threads_for};
 pub use encoding::Encoding;
 pub use path::Path;
+pub use ranks::{LARGEST_FILE, Ranks};
+pub use user_pattern::UserPattern;
 
 /// Counts the tokens of a text.
 pub trait Counter {

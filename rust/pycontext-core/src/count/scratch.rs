@@ -143,13 +143,13 @@ impl Scratch {
     fn look_up<S: Split>(&mut self, split: S, tables: &Tables, pieces: usize) -> u64 {
         let Self { buffer, starts, recent, recent_long, merging } = self;
         let mut sum = 0;
-        let mut missed = [[0; 2]; GROUP];
-        let mut missed_twice = [[0; 2]; GROUP];
+        let mut open = [[0; 2]; GROUP];
+        let mut still_open = [[0; 2]; GROUP];
         let mut first = 0;
         while first < pieces {
             let group = &starts[first..=pieces.min(first + GROUP)];
             first += GROUP;
-            let mut misses = 0;
+            let mut opens = 0;
             let mut start = group[0];
             for end in &group[1..] {
                 let length = end - start;
@@ -157,12 +157,12 @@ impl Scratch {
                 let count = recent[place] ^ tag;
                 let is_hit = count.wrapping_sub(1) < 255 && length <= 8;
                 sum += if is_hit { count } else { 0 };
-                missed[misses % GROUP] = [start, *end];
-                misses += usize::from(!is_hit);
+                open[opens % GROUP] = [start, *end];
+                opens += usize::from(!is_hit);
                 start = *end;
             }
-            let mut twice = 0;
-            for [start, end] in &missed[..misses] {
+            let mut still = 0;
+            for [start, end] in &open[..opens] {
                 let length = (end - start) as usize;
                 let key = Key::<2>::new(buffer, *start as usize, length);
                 let entry = &recent_long[key.place(LONG_BITS)];
@@ -171,13 +171,13 @@ impl Scratch {
                     && count.wrapping_sub(1) < 255
                     && length <= Key::<2>::BYTES;
                 sum += if is_hit { count } else { 0 };
-                missed_twice[twice % GROUP] = [*start, *end];
-                twice += usize::from(!is_hit);
+                still_open[still % GROUP] = [*start, *end];
+                still += usize::from(!is_hit);
             }
-            for [start, end] in &missed_twice[..twice] {
+            for [start, end] in &still_open[..still] {
                 tables.fetch(split, buffer, *start as usize, (end - start) as usize);
             }
-            for [start, end] in &missed_twice[..twice] {
+            for [start, end] in &still_open[..still] {
                 let (start, end) = (*start as usize, *end as usize);
                 let count = piece(tables, merging, buffer, start, end);
                 let length = end - start;

@@ -1,5 +1,10 @@
 //! All that a vocabulary needs to count, made once a process and shared by its threads.
 
+#![allow(
+    clippy::inline_always,
+    reason = "what vectors are compiled for has to be inside of what is compiled for vectors"
+)]
+
 use super::kept::Kept;
 use super::pairs::Pairs;
 use super::scratch::Split;
