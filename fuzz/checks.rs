@@ -3,6 +3,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 use pycontext_core::columns::Columns;
+use pycontext_core::count::{Counter, Encoding, Path};
 use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
 use pycontext_core::row::{Extra, Rare, Row};
@@ -33,6 +34,26 @@ pub fn package(bytes: &[u8]) {
     drop(read(bytes, &SMALL));
     if let Some((header, columns)) = read(bytes, &Limits::DEFAULT) {
         same(&header, &columns, &write(&header, &columns));
+    }
+}
+
+/// Any text, and the same text longer than a chunk: every way to count gives what the crate `bpe-openai` gives.
+pub fn count(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let many = text.repeat(if text.is_empty() { 0 } else { 20_000 / text.len() + 1 });
+    for encoding in Encoding::ALL {
+        let other = match encoding {
+            Encoding::O200k => bpe_openai::o200k_base(),
+            Encoding::Cl100k => bpe_openai::cl100k_base(),
+        };
+        for text in [&*text, &many] {
+            let expected = other.count(text) as u64;
+            for path in Path::all() {
+                let counted = encoding.count_by(path, text, u64::MAX);
+                assert_eq!(counted, expected, "{} by {}: {text:?}", encoding.name(), path.name());
+            }
+            assert_eq!(u64::from(encoding.count(text)), expected, "{text:?}");
+        }
     }
 }
 

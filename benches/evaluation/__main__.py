@@ -49,8 +49,10 @@ Written by `make eval`, never by hand; the same values are in [results.json](res
 blocks that exist then are cut to a budget by `prune(blocks, budget, query=...)` and by plain baselines, and a question
 counts when all evidence that its answer needs is still there. The budget is that of the whole request as OpenAI chat
 messages, framing included. Baselines keep the same blocks in any case (system, the last user turn, the last unit) and
-calls together with their results: the order in which blocks are taken differs, and ours drops equal references as `prune` does (13 of the 350 passages), the oracle stops when all evidence is held. BM25 has k1 1.5 and b 0.9, neither
-stems nor stop words, and sees the question alone, as the article's TF-IDF does; ours also sees what was asked before.
+calls together with their results. What differs: the order in which blocks are taken; ours drops equal references as
+`prune` does (13 of the 350 passages); the oracle stops when all evidence is held. BM25 has k1 1.5 and b 0.9, neither
+stems nor stop words, and sees the question alone, as do the article's TF-IDF, MiniLM alone and the two fused; ours also
+sees what was asked before.
 What counts as an identifier was chosen on these sets, in favour of that baseline; MiniLM alone is our scorer, which
 moves the question towards its best matches. The oracle takes the cheapest blocks that hold everything, up to 12
 clauses; beyond that it is greedy. The data is not in the repository: `PYCONTEXT_DATA` says where it is.

@@ -1,4 +1,4 @@
-"""Texts of the machine that the benchmark runs on, and of the recorded conversations; every process makes the same ones."""
+"""Texts of the machine and of the recorded conversations; every process makes the same ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,26 @@ TEXT = 12_000
 
 CONVERSATIONS = "conversations/airline.jsonl"
 TELECOM = "conversations/telecom.jsonl"
-LANGUAGES = ("ar", "cs", "da", "de", "el", "es", "fi", "fr", "he", "hi", "hu", "id", "it", "ja", "ko", "nl", "pl", "pt_BR")
+LANGUAGES = (
+    "ar",
+    "cs",
+    "da",
+    "de",
+    "el",
+    "es",
+    "fi",
+    "fr",
+    "he",
+    "hi",
+    "hu",
+    "id",
+    "it",
+    "ja",
+    "ko",
+    "nl",
+    "pl",
+    "pt_BR",
+)
 LANGUAGES += ("ro", "ru", "sr", "sv", "th", "tr", "uk", "vi", "zh_CN", "zh_TW")
 
 
@@ -49,17 +68,23 @@ def corpora(round_: int, size: int = SIZE) -> list[Corpus]:
     """The corpora of a round; rounds differ in the order of texts and lines."""
     site = Path(sysconfig.get_paths()["purelib"])
     standard = Path(sysconfig.get_paths()["stdlib"])
-    prose = [*sorted(site.rglob("METADATA")), *sorted(site.rglob("*.md")), *sorted(Path("/usr/share/doc").rglob("*.txt"))]
+    prose = [
+        *sorted(site.rglob("METADATA")),
+        *sorted(site.rglob("*.md")),
+        *sorted(Path("/usr/share/doc").rglob("*.txt")),
+    ]
     prose += sorted(Path("/usr/share/common-licenses").glob("*")) + sorted(Path("/usr/share/perl").rglob("*.pod"))
-    sources = [path for path in sorted(standard.rglob("*.py")) if not {"site-packages", "test", "encodings"} & set(path.parts)]
+    sources = [
+        path for path in sorted(standard.rglob("*.py")) if not {"site-packages", "test", "encodings"} & set(path.parts)
+    ]
     structured = sorted(site.rglob("*.json"))
     parts = {
         "prose": (
-            "READMEs and metadata of installed packages, /usr/share/doc, licences, spoken lines of the recorded conversations",
+            "READMEs and metadata of packages, /usr/share/doc, licences, what is said in the recorded conversations",
             [*conversations(), *texts_of(prose)],
         ),
         "code and JSON": (
-            "the standard library without its tests, JSON files of installed packages, tool results of the recorded conversations",
+            "the standard library without its tests, JSON files of packages, tool results of recorded conversations",
             [*results(), *interleaved(texts_of(structured), texts_of(sources), size)],
         ),
         "multilingual": (
@@ -168,11 +193,11 @@ def translated(path: Path) -> Iterator[str]:
 
 
 def messages(round_: int) -> list[str]:
-    """Texts of 190 bytes, other ones in every round."""
-    source = "\n".join(conversations()) or "\n".join(corpora(0, SIZE // 8)[0].first)
+    """Up to 6,000 texts of 190 bytes, other ones in every round."""
+    source = "\n".join([*conversations(), *results()]) or "\n".join(corpora(0, SIZE // 2)[0].first)
     source = "".join(char for char in source if char.isascii())
     start = 17 * round_
-    return [source[at : at + 190] for at in range(start, start + 190 * 1_500, 190) if at + 190 <= len(source)]
+    return [source[at : at + 190] for at in range(start, min(len(source), start + 190 * 6_000) - 190, 190)]
 
 
 def adversarial(size: int) -> dict[str, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from benches.data import ROOT, tiktoken_cache
@@ -49,13 +51,17 @@ def pycontext() -> Peer:
 
 
 def tiktoken() -> Peer:
-    import os
-
     import tiktoken
 
     os.environ["TIKTOKEN_CACHE_DIR"] = str(tiktoken_cache())
     encode = tiktoken.get_encoding(ENCODING).encode_ordinary
-    return Peer("tiktoken", "tiktoken", lambda texts: [len(encode(text)) for text in texts], list, lambda text: len(encode(text)))
+    return Peer(
+        "tiktoken",
+        "tiktoken",
+        lambda texts: [len(encode(text)) for text in texts],
+        list,
+        lambda text: len(encode(text)),
+    )
 
 
 def gigatoken() -> Peer:
@@ -171,14 +177,14 @@ def halves(ranks: dict[bytes, int], token: bytes) -> tuple[int, int]:
     """What a token is merged from last."""
     parts = [token[i : i + 1] for i in range(len(token))]
     while len(parts) > 2:
-        pairs = enumerate(zip(parts, parts[1:], strict=False))
+        pairs = enumerate(pairwise(parts))
         _, at = min((ranks.get(left + right, len(ranks)), i) for i, (left, right) in pairs)
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
     return ranks[parts[0]], ranks[parts[1]]
 
 
 def byte_letters() -> list[str]:
-    """A letter for every byte, as byte-level tokenizers write them: printable Latin-1 as itself, the rest from U+0100 on."""
+    """A letter for every byte, as byte-level tokenizers write them: printable Latin-1 as itself."""
     printable = {*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)}
     others = iter(range(0x100, 0x200))
     return [chr(byte if byte in printable else next(others)) for byte in range(256)]

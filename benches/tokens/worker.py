@@ -40,7 +40,9 @@ def main(round_: int, size: int) -> None:
             counts = {}
             for peer in ready:
                 seconds, counts[peer.name] = timed(peer, texts)
-                said["speeds"].setdefault(corpus.name, {}).setdefault(kind, {})[peer.name] = bytes_of(texts) / seconds / 1e6
+                said["speeds"].setdefault(corpus.name, {}).setdefault(kind, {})[peer.name] = (
+                    bytes_of(texts) / seconds / 1e6
+                )
             for name, counted in counts.items():
                 said["exact"][name] &= counted == counts["tiktoken"]
     for kind in ("list", "each"):
@@ -84,7 +86,7 @@ def survived(peer: Peer, text: str) -> float | None:
     own = fresh([text])
     try:
         return len(text.encode()) / seconds_of(lambda: peer.count_all(own)) / 1e6
-    except BaseException as error:  # noqa: BLE001 - a panic of Rust is no Exception
+    except BaseException as error:
         if isinstance(error, (KeyboardInterrupt, SystemExit)):
             raise
         return None

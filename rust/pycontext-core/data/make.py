@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import tiktoken
@@ -31,7 +32,7 @@ def halves(ranks: dict[bytes, int], token: bytes) -> tuple[int, int]:
     """The last two parts of a token, or NONE twice: a single byte, or a token that merging never reaches."""
     parts = [token[i : i + 1] for i in range(len(token))]
     while len(parts) > 2:
-        rank, at = min((ranks.get(a + b, NONE), i) for i, (a, b) in enumerate(zip(parts, parts[1:], strict=False)))
+        rank, at = min((ranks.get(a + b, NONE), i) for i, (a, b) in enumerate(pairwise(parts)))
         if rank == NONE:
             return NONE, NONE
         parts[at : at + 2] = [parts[at] + parts[at + 1]]
@@ -76,9 +77,7 @@ def write_classes() -> None:
                 raise SystemExit(f"U+{ord(char):04X} has two classes")
             classes[ord(char)] = 1 << bit
     blocks: dict[bytes, int] = {}
-    index = [
-        blocks.setdefault(bytes(classes[at : at + BLOCK]), len(blocks)) for at in range(0, len(classes), BLOCK)
-    ]
+    index = [blocks.setdefault(bytes(classes[at : at + BLOCK]), len(blocks)) for at in range(0, len(classes), BLOCK)]
     if len(blocks) > 256:
         raise SystemExit(f"{len(blocks)} blocks do not fit a byte")
     (HERE / "classes.bin").write_bytes(bytes(index) + b"".join(blocks))

@@ -33,3 +33,8 @@ fn envelopes() {
 fn packages() {
     replay("structured", checks::structured);
 }
+
+#[test]
+fn texts() {
+    replay("count", checks::count);
+}

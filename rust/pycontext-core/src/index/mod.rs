@@ -1,4 +1,5 @@
-//! What the texts of a set say, by word and by identifier: read once, at the first query after a block came, and asked by every query.
+//! What the texts of a set say, by word and by identifier: read once, at the first query after a block came, and asked
+//! by every query.
 
 mod bm25;
 mod dictionary;
