@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = (
-    "agents.md", "evaluation.md", "handoff.md", "messages.md", "policies.md", "production.md", "relevance.md",
+    "agents.md", "counting.md", "evaluation.md", "handoff.md", "messages.md", "policies.md", "production.md", "relevance.md",
     "sealing.md", "service.md", "statements.md", "stores.md", "versions.md",
 )  # fmt: skip
 TEXTS = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in DOCS)]
@@ -45,7 +45,9 @@ PAGES = [
     "benches/evaluation/README.md",
     "benches/evaluation/suites.md",
     "benches/profiles.md",
+    "benches/tokens.md",
     "docs/command-line.md",
+    "docs/counting.md",
     "docs/handoff.md",
     "docs/messages.md",
     "docs/evaluation.md",
