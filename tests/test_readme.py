@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = (
-    "agents.md", "counting.md", "evaluation.md", "handoff.md", "messages.md", "policies.md", "production.md", "relevance.md",
+    "agents.md", "counting.md", "evaluation.md", "handoff.md", "messages.md", "policies.md", "production.md",
+    "relevance.md",
     "sealing.md", "service.md", "statements.md", "stores.md", "versions.md",
 )  # fmt: skip
 TEXTS = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in DOCS)]
