@@ -26,7 +26,10 @@ MAY_IMPORT = {
     "strict_json": {"_core", "errors", "limits"},
     "jsonform": {"block", "errors"},
     "budget": {"errors"},
-    "policy": {"_core", "block", "errors"},
+    "cache": {"errors"},
+    "prices": {"errors"},
+    "difference": {"cache"},
+    "policy": {"_core", "block", "cache", "errors"},
     "formatter": {"block"},
     "query": {"errors"},
     "scorer": {"errors", "blockset"},  # the set is named in a signature only
@@ -52,7 +55,9 @@ MAY_IMPORT = {
     "arrays": {"errors"},
     "schema": {"block"},
     "metrics": {"block", "budget"},
-    "selection": {"_core", "block", "counter", "errors", "messages.openai"},
+    "selection": {
+        "_core", "block", "cache", "counter", "difference", "errors", "messages.openai", "policy", "prices",
+    },
     "fit": {"_core", "block", "counter", "errors", "formatter", "messages.openai", "selection"},
     "held": {"block", "errors"},
     "blocklist": {"_core", "block", "counter", "errors", "held"},
@@ -131,16 +136,17 @@ MAY_IMPORT = {
         "store.sync_store", "store.threaded",
     },
     "store.distributed": {"block", "errors", "package", "store.base", "store.url", "store.version"},
+    "ledger": {"prices", "selection"},
     "originals": {"_core", "block", "blockset", "counter"},
     "shadow": {"selection"},
-    "session": {"_core", "errors", "originals", "package", "selection", "shadow", "store.version"},
+    "session": {"_core", "errors", "ledger", "originals", "package", "selection", "shadow", "store.version"},
     "trust": {"block", "blockset", "budget", "counter", "errors", "limits", "package", "wire"},
     "mirror": {
         "blockset", "counter", "errors", "package", "selection", "session", "store.base", "store.url", "store.version",
         "trust", "version",
     },
     "manager": {
-        "block", "budget", "counter", "errors", "formatter", "limits", "mirror", "originals", "package", "policy",
+        "block", "blockset", "budget", "counter", "errors", "formatter", "ledger", "limits", "mirror", "originals", "package", "policy",
         "query", "scorer", "selection", "session", "shadow", "store.base", "trust", "wire",
     },
     "handoff": {
@@ -267,7 +273,6 @@ MAY_IMPORT = {
     "evaluation.dataset": {"block", "errors", "strict_json"},
     "evaluation.embedder": {"scorer", "scorers.embedding", "scorers.minilm"},
     "evaluation.latency": {"block", "blockset"},
-    "evaluation.prices": set(),
     "evaluation.receiver": {"messages.openai", "package", "store.url"},
     "evaluation.tally": {"_core", "counter"},
     "evaluation.history": {"block", "blockset", "evaluation.dataset", "evaluation.tally", "messages.openai"},
@@ -296,7 +301,7 @@ MAY_IMPORT = {
         "evaluation.tally", "handoff", "package", "store.url",
     },
     "evaluation.spending": {
-        "block", "blockset", "errors", "evaluation.ours", "evaluation.prices", "evaluation.tally",
+        "block", "blockset", "errors", "evaluation.ours", "prices", "evaluation.tally",
         "messages.openai",
     },
     "evaluation.trial": {
@@ -307,15 +312,15 @@ MAY_IMPORT = {
         "evaluation.baselines.recency", "evaluation.bootstrap", "evaluation.contender", "evaluation.trial",
     },
     "evaluation.report": {
-        "_core", "evaluation.bootstrap", "evaluation.latency", "evaluation.prices", "evaluation.relay",
+        "_core", "evaluation.bootstrap", "evaluation.latency", "prices", "evaluation.relay",
         "evaluation.spending", "evaluation.tally", "evaluation.trial", "evaluation.verdict",
     },
     "evaluation.plots": {
-        "evaluation.contender", "evaluation.prices", "evaluation.report", "evaluation.trial",
+        "evaluation.contender", "prices", "evaluation.report", "evaluation.trial",
         "evaluation.verdict",
     },
     "evaluation.sections": {
-        "evaluation.bootstrap", "evaluation.contender", "evaluation.prices", "evaluation.report",
+        "evaluation.bootstrap", "evaluation.contender", "prices", "evaluation.report",
         "evaluation.trial", "evaluation.verdict",
     },
     "cli.exits": set(),

@@ -6,6 +6,7 @@ from pycontext._core import __version__
 from pycontext.block import ContextBlock, ContextType
 from pycontext.blockset import BlockSet, prune
 from pycontext.budget import Budget
+from pycontext.cache import Cache, CacheReport, Prefix
 from pycontext.counter import (
     TokenCounter,
     count_tokens,
@@ -14,6 +15,7 @@ from pycontext.counter import (
     get_counter,
     prefix_counts,
 )
+from pycontext.difference import Difference
 from pycontext.errors import (
     AnswerError,
     BudgetExceededError,
@@ -48,11 +50,13 @@ from pycontext.errors import (
 from pycontext.formatter import Formatter
 from pycontext.handoff import Handoff, HandoffReceipt, Withheld, handoff, transfer
 from pycontext.late import late as __getattr__  # noqa: F401  # Python calls it for names that are not here
+from pycontext.ledger import Ledger
 from pycontext.limits import Limits
 from pycontext.manager import ContextManager
 from pycontext.metrics import ContextMetrics
 from pycontext.package import ContextPackage, Parent
 from pycontext.policy import Policy, Tier
+from pycontext.prices import Bill, Price, read_prices
 from pycontext.scorer import ConversationScorer, LexicalScorer, Scorer
 from pycontext.selection import Dropped, Reason, Selection
 from pycontext.shadow import ShadowReport
@@ -83,10 +87,13 @@ __all__ = [
     "AnswerError",
     "AsyncContextStore",
     "BenchmarkResult",
+    "Bill",
     "BlockSet",
     "Budget",
     "BudgetExceededError",
     "BusyError",
+    "Cache",
+    "CacheReport",
     "Conflict",
     "ConflictError",
     "ContextBenchmark",
@@ -106,6 +113,7 @@ __all__ = [
     "DeadlockError",
     "Delta",
     "Diff",
+    "Difference",
     "DistributedContextStore",
     "Dropped",
     "EmbeddingScorer",
@@ -120,12 +128,15 @@ __all__ = [
     "LLMRefusedError",
     "LLMTimeoutError",
     "LLMUnavailableError",
+    "Ledger",
     "LexicalScorer",
     "Limits",
     "Merge",
     "Parent",
     "PluginError",
     "Policy",
+    "Prefix",
+    "Price",
     "PrivilegeError",
     "RealTimeContextOptimizer",
     "Reason",
@@ -166,5 +177,6 @@ __all__ = [
     "open_store",
     "prefix_counts",
     "prune",
+    "read_prices",
     "transfer",
 ]

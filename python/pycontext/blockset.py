@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from operator import index
@@ -13,7 +14,7 @@ from pycontext.block import ContextBlock, ContextType, now_ms, renew, restore
 from pycontext.blocklist import BlockList
 from pycontext.budget import LARGEST_BUDGET, Budget, available_of
 from pycontext.counter import DEFAULT_ENCODING, EncodingCounter, TokenCounter, as_counter, count_with
-from pycontext.errors import ValidationError, shown
+from pycontext.errors import BudgetExceededError, ValidationError, shown
 from pycontext.fit import Drawn, count_costs, fit
 from pycontext.formatter import Formatter, Render
 from pycontext.limits import DEFAULT, Limits
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from pycontext.scorer import Scorer
 
 __all__ = ["BlockSet", "prune"]
+
+# Under the name of what it is about.
+_LOG: Final = logging.getLogger("pycontext.cache")
 
 
 class BlockSet(BlockList):
@@ -426,9 +430,37 @@ class BlockSet(BlockList):
         render: Render = "openai",
         now: int | None = None,
         pin: Iterable[str] = (),
+        previous: Selection | None = None,
     ) -> Selection:
         """Choose the blocks that stay, as the function `prune` does; works on a snapshot while others go on."""
         available = available_of(budget)
+        if previous is None and type(budget) is int:
+            return self._prune(available, policy, query, scorer, render, now, pin, None)
+        if previous is not None and not isinstance(previous, Selection):
+            raise ValidationError(f"previous {shown(previous)} is {type(previous).__name__}, not a Selection")
+        budget = Budget.of(budget)
+        try:
+            selection = self._prune(available, policy, query, scorer, render, now, pin, previous)
+        except BudgetExceededError as error:
+            error.beside(budget.max_tokens - available)
+            raise
+        selection.after(previous, is_budget_exact=budget.exact)
+        if (report := selection.cache) is not None and report.warning is not None:
+            _LOG.warning("%s", report.warning)
+        return selection
+
+    def _prune(
+        self,
+        available: int,
+        policy: Policy | str | None,
+        query: Query | None,
+        scorer: Scorer | None,
+        render: Render,
+        now: int | None,
+        pin: Iterable[str],
+        previous: Selection | None,
+    ) -> Selection:
+        before = None if previous is None else previous.chosen
         policy = Policy.of(policy, query)
         turns = None if query is None else turns_of(query)
         # To ask whether nothing is an iterable takes as long as a tenth of a small prune.
@@ -441,9 +473,11 @@ class BlockSet(BlockList):
         if scorer is None and isinstance(render, str) and isinstance(self._counter, EncodingCounter):
             if self._held:
                 self._read_back()
-            chosen = _core.prune(self._columns, available, render, policy.compiled, pins, now, turns)
-            return Selection(chosen, policy.name, render, self._counter)
-        return self._prune_plugged(available, policy, turns, scorer, render, now, pins)
+            chosen = _core.prune(
+                self._columns, available, render, policy.compiled, pins, now, turns, None, None, before
+            )
+            return Selection(chosen, policy, render, self._counter)
+        return self._prune_plugged(available, policy, turns, scorer, render, now, pins, before)
 
     def _prune_plugged(
         self,
@@ -454,6 +488,7 @@ class BlockSet(BlockList):
         render: Render,
         now: int | None,
         pins: list[str],
+        before: _core.Selection | None,
     ) -> Selection:
         """The same where a plug-in counts, scores or renders."""
         if turns is None and policy.asks:
@@ -476,9 +511,9 @@ class BlockSet(BlockList):
 
         def run(room: int) -> Selection:
             chosen = _core.prune(
-                columns, room, drawn.costs_as, policy.compiled, pins, now, turns, relevance, drawn.costs
+                columns, room, drawn.costs_as, policy.compiled, pins, now, turns, relevance, drawn.costs, before
             )
-            return Selection(chosen, policy.name, drawn.name, self._counter)
+            return Selection(chosen, policy, drawn.name, self._counter)
 
         return run(available) if drawn.write is None else fit(run, drawn.write, self._counter, available)
 
@@ -548,6 +583,7 @@ def prune(
     counter: str | TokenCounter | None = None,
     now: int | None = None,
     pin: Iterable[str] = (),
+    previous: Selection | None = None,
 ) -> Selection:
     """Choose the blocks that fit a budget; changes nothing.
 
@@ -570,6 +606,8 @@ def prune(
         now: milliseconds since the epoch, for policies under which scores fall with age; None for the newest timestamp
             among the blocks.
         pin: ids of more blocks that must stay.
+        previous: the selection of the request before. Policies with a cache go on from it; under all others it is what
+            `Selection.cache` compares with.
 
     Returns:
         The selection, with a reason for every block.
@@ -591,7 +629,9 @@ def prune(
     elif plugin is not None and plugin.name != found.counter.name:
         source = list(found)
         found = BlockSet((replace(block, token_count=None) for block in source), counter=plugin)
-    selection = found.prune(budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin)
+    selection = found.prune(
+        budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin, previous=previous
+    )
     return selection if source is None else selection.over(source)
 
 

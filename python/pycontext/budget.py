@@ -20,6 +20,7 @@ class Budget:
         max_tokens: tokens that the request may hold, 1 or more.
         reserve_output: tokens left free for the model's answer.
         overhead: tokens that the request holds besides the blocks, such as tool schemas.
+        exact: False where `overhead` was estimated, so that what is selected says so; an estimate is an upper bound.
 
     Raises:
         ValidationError: a number is no whole number in its range, or nothing is left for the blocks.
@@ -28,11 +29,14 @@ class Budget:
     max_tokens: int
     reserve_output: int = field(default=0, kw_only=True)
     overhead: int = field(default=0, kw_only=True)
+    exact: bool = field(default=True, kw_only=True)
 
     def __post_init__(self) -> None:
         check_tokens("max_tokens", self.max_tokens, least=1)
         check_tokens("reserve_output", self.reserve_output)
         check_tokens("overhead", self.overhead)
+        if not isinstance(self.exact, bool):
+            raise ValidationError(f"exact {shown(self.exact)} is neither True nor False")
         if self.available < 1:
             raise ValidationError(
                 f"max_tokens {self.max_tokens} leaves {self.available} tokens for blocks after reserve_output "

@@ -24,6 +24,7 @@ class BudgetExceededError(ContextError, ValueError):
         needed: tokens that the pinned blocks need as rendered.
         available: tokens that there are.
         blockers: ids of the largest pinned blocks; without them the others would fit.
+        smallest_budget: the `max_tokens` that would do.
     """
 
     def __init__(self, message: str, needed: int, available: int, blockers: list[str]) -> None:
@@ -31,6 +32,14 @@ class BudgetExceededError(ContextError, ValueError):
         self.needed: Final = needed
         self.available: Final = available
         self.blockers: Final = blockers
+        self.smallest_budget = needed
+
+    def beside(self, tokens: int) -> None:
+        """Say that so many tokens of the budget are not for blocks."""
+        if tokens:
+            self.smallest_budget = self.needed + tokens
+            text = f"{self.args[0]}; the smallest max_tokens that would do is {self.smallest_budget}"
+            self.args = (text, *self.args[1:])
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -11,6 +11,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pycontext.block import ContextBlock, ContextType, now_ms
+from pycontext.blockset import BlockSet
 from pycontext.budget import LARGEST_BUDGET, Budget, check_tokens
 from pycontext.counter import DEFAULT_ENCODING, TokenCounter, as_counter
 from pycontext.errors import (
@@ -26,6 +27,7 @@ from pycontext.errors import (
     shown,
 )
 from pycontext.formatter import Formatter, Render
+from pycontext.ledger import Ledger
 from pycontext.limits import DEFAULT as DEFAULT_LIMITS
 from pycontext.limits import Limits
 from pycontext.mirror import Mirror
@@ -51,6 +53,9 @@ _LOG: Final = logging.getLogger("pycontext.manager")
 _HIGH_MARK: Final = 0.9
 _LOW_MARK: Final = 0.8
 
+# Under a policy with a cache a session holds so many budgets: every cut is chosen from all of that.
+_HISTORY: Final = 32
+
 # All blocks, as they are.
 _EVERYTHING: Final = Policy("everything", duplicates="keep")
 
@@ -66,7 +71,8 @@ class ContextManager:
         max_tokens: budget of each session, 1 or more.
         relevance_threshold: base score below which a block that is not pinned is left out of every selection.
         counter: what counts tokens: "o200k_base", "cl100k_base" or a plug-in.
-        policy: a `Policy` or the name of one; None for "relevance", and for "evidence" where something is asked.
+        policy: a `Policy` or the name of one; None for "relevance", and for "evidence" where something is asked. Under
+            one with a cache a session holds 32 times `max_tokens`, and each selection goes on from the one before.
         duplicates: "drop" removes what a new block makes a duplicate, as `BlockSet.dedup` does; `get_block` still finds
             it. "keep" leaves that to the next prune.
         shadow: True to look before leaping: the manager chooses as ever, but removes nothing and refuses no block;
@@ -76,6 +82,8 @@ class ContextManager:
             share sessions; whoever writes reads what the others have written, and `refresh` does without writing. What
             is changed in `package.blocks` by hand is written before the next change that the manager makes.
         originals_bytes: of what fell out of each session are remembered for `get_block`.
+        keeps_ledger: True to add up what is selected, for `ledger`; each `select`, `prune` and
+            `get_formatted_context` is taken for a request.
 
     Raises:
         ValidationError: an argument is outside its limits.
@@ -92,6 +100,7 @@ class ContextManager:
         shadow: bool = False,
         store: ContextStore | str | None = None,
         originals_bytes: int = ORIGINALS_BYTES,
+        keeps_ledger: bool = False,
     ) -> None:
         check_tokens("max_tokens", max_tokens, least=1)
         check_tokens("originals_bytes", originals_bytes)
@@ -105,6 +114,9 @@ class ContextManager:
         self.counter: Final = as_counter(counter)
         self.policy: Final = Policy.of(policy)
         self._policy: Final = None if policy is None else self.policy
+        if not isinstance(keeps_ledger, bool):
+            raise ValidationError(f"keeps_ledger {shown(keeps_ledger)} is neither True nor False")
+        self.keeps_ledger: Final = keeps_ledger
         self.duplicates: Final = duplicates
         self.shadow: Final = shadow
         self._mirror = None if store is None else Mirror(store, self.counter)
@@ -119,6 +131,16 @@ class ContextManager:
     def sessions(self) -> Mapping[str, ContextPackage]:
         """The live packages by session id, read-only; goes on while sessions come and go."""
         return Sessions(self._sessions)
+
+    @property
+    def _capacity(self) -> int:
+        """Tokens that a session may hold, in the text form."""
+        return self.max_tokens * (1 if self.policy.cache is None else _HISTORY)
+
+    def _select_from(self, blocks: BlockSet, available: int, pin: Sequence[str] = ()) -> Selection:
+        """Choose what a session keeps: what is sent of it is another choice, which goes on from the one before."""
+        policy = replace(self._with_threshold(None), cache=None)
+        return blocks.prune(available, policy=policy, render="text", pin=pin)
 
     @property
     def store(self) -> ContextStore | None:
@@ -283,12 +305,8 @@ class ContextManager:
                 token_count,
                 references,
             )
-            chosen = None
             try:
-                if blocks.total_cost("text") > self.max_tokens * _HIGH_MARK:
-                    chosen = self._room(session, new_id)
-                else:
-                    session.looked_at = 0.0
+                chosen = self._room(session, new_id)
                 if self._mirror is not None:
                     names = self._mirror.append(session, revision)
                     new_id = names.get(new_id, new_id)
@@ -338,15 +356,32 @@ class ContextManager:
             ValidationError: an option is outside its limits.
             PluginError: a plug-in raised or returned what it must not.
         """
-        return self._session(session_id).package.blocks.prune(
+        session = self._session(session_id)
+        chosen = self._with_threshold(policy, query)
+        selection = session.package.blocks.prune(
             self.max_tokens if budget is None else budget,
-            policy=self._with_threshold(policy, query),
+            policy=chosen,
             query=query,
             scorer=scorer,
             render=render,
             now=now,
             pin=pin,
+            previous=session.sent if chosen.cache is not None or self.keeps_ledger else None,
         )
+        if chosen.cache is not None or self.keeps_ledger:
+            session.note_sent(selection)
+        return selection
+
+    def ledger(self, session_id: str) -> Ledger:
+        """Return what the requests of a session come to.
+
+        Raises:
+            UnknownSessionError: there is no such session.
+            ValidationError: the manager keeps no ledgers.
+        """
+        if not self.keeps_ledger:
+            raise ValidationError("keeps_ledger is False: this manager adds nothing up")
+        return self._session(session_id).ledger
 
     def everything(self, session_id: str, *, render: Render = "openai") -> Selection:
         """Return a selection of all blocks of a session, however many tokens they need.
@@ -634,8 +669,8 @@ class ContextManager:
         # What was sent: to prune it here raises the version, and makes it no newer.
         came = package.epoch, package.version
         session = Session(package, self._originals())
-        if package.blocks.total_cost("text") > self.max_tokens:
-            chosen = self._choose(session, self.max_tokens)
+        if package.blocks.total_cost("text") > self._capacity:
+            chosen = self._choose(session, self._capacity)
             if chosen is not None:
                 session.keep(chosen)
             package.keep_version(came[1])
@@ -705,13 +740,20 @@ class ContextManager:
         return replace(chosen, threshold=max(chosen.threshold, self.relevance_threshold))
 
     def _room(self, session: Session, new_id: str) -> Selection | None:
-        """What to prune to the low mark; in shadow mode as often as a session that is pruned would be."""
+        """What to prune to the low mark, where the high one is passed; in shadow mode as often as if it were done."""
+        blocks = session.package.blocks
+        total = blocks.total_cost("text")
+        if total <= self._capacity * _HIGH_MARK:
+            session.looked_at = 0.0
+            if total > self.max_tokens and not self.shadow:
+                # The session holds more than a request: only whether what must stay fits is of interest.
+                self._select_from(blocks, self.max_tokens, pin=[new_id])
+            return None
         if self.shadow:
-            total = session.package.blocks.total_cost("text")
-            if total < session.looked_at + self.max_tokens * (_HIGH_MARK - _LOW_MARK):
+            if total < session.looked_at + self._capacity * (_HIGH_MARK - _LOW_MARK):
                 return None
             session.looked_at = total
-        return self._choose(session, max(int(self.max_tokens * _LOW_MARK), 1), pin=[new_id])
+        return self._choose(session, max(int(self._capacity * _LOW_MARK), 1), pin=[new_id])
 
     def _drop(self, session: Session, selection: Selection) -> None:
         """Remove what a selection dropped, here and in the store."""
@@ -728,14 +770,13 @@ class ContextManager:
 
         In shadow mode that is only noted.
         """
-        policy = self._with_threshold(None)
         blocks = session.package.blocks
         try:
             try:
-                selection = blocks.prune(target, policy=policy, render="text", pin=pin)
+                selection = self._select_from(blocks, target, pin)
             except BudgetExceededError as error:
-                room = min((error.needed + self.max_tokens) // 2, self.max_tokens)
-                selection = blocks.prune(room, policy=policy, render="text", pin=pin)
+                room = min((error.needed + self._capacity) // 2, self._capacity)
+                selection = self._select_from(blocks, room, pin)
         except BudgetExceededError as error:
             if not self.shadow:
                 raise

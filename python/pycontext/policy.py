@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from pycontext import _core
 from pycontext.block import ContextType
+from pycontext.cache import Cache
 from pycontext.errors import ValidationError, shown
 
 __all__ = ["Policy", "Tier"]
@@ -119,6 +120,8 @@ class Policy:
             next. No score exceeds 1.
         min_relevance: in tiers of evidence, what matters less than this part of the best match is left out though there
             is room, 0 to 1. It saves tokens and costs recall; turns of a conversation with tools are exempt.
+        cache: water marks, so that requests begin like the one before; None chooses anew every time. Takes effect where
+            the selection before is given.
 
     Raises:
         ValidationError: a field is outside its limits.
@@ -133,6 +136,7 @@ class Policy:
     floor: float = field(default=0.0, kw_only=True)
     recency: float = field(default=0.0, kw_only=True)
     min_relevance: float = field(default=0.0, kw_only=True)
+    cache: Cache | None = field(default=None, kw_only=True)
     compiled: _core.Policy = field(init=False, repr=False, compare=False)
     """The same for the kernel."""
 
@@ -144,6 +148,8 @@ class Policy:
         check_fraction("floor", self.floor)
         check_fraction("recency", self.recency)
         check_fraction("min_relevance", self.min_relevance)
+        if self.cache is not None and not isinstance(self.cache, Cache):
+            raise ValidationError(f"cache {shown(self.cache)} is {type(self.cache).__name__}, not Cache")
         put = object.__setattr__
         put(self, "tiers", tuple(self.tiers))
         put(self, "half_life_minutes", MappingProxyType(dict(self.half_life_minutes)))
@@ -156,6 +162,7 @@ class Policy:
             self.floor,
             self.recency,
             self.min_relevance,
+            None if self.cache is None else (self.cache.high_mark, self.cache.low_mark),
         )
         put(self, "compiled", compiled)
 
@@ -182,6 +189,9 @@ class Policy:
         - "recent": newest first.
         - "window": the conversation, newest first, up to 70 % of the budget; then TOOL, MEMORY and KNOWLEDGE blocks,
           best score first.
+        - "cache": as "evidence", with water marks: what comes is added to the request before until the budget is full,
+          then the request is cut to 65 % from everything that is there. In between requests begin like those before, so
+          that a provider's cache has them. Give `prune` the selection before; a manager remembers it.
 
         Raises:
             ValidationError: there is none of that name.
@@ -208,6 +218,7 @@ def _load(values: dict[str, Any]) -> Policy:
 
 _RELEVANCE: Final = Policy("relevance")
 _EVIDENCE: Final = Policy("evidence", (Tier("all", order="evidence"),))
+_CACHE: Final = Policy("cache", _EVIDENCE.tiers, cache=Cache())
 _CONVERSATION: Final = (ContextType.USER, ContextType.AGENT)
 _REST: Final = (ContextType.TOOL, ContextType.MEMORY, ContextType.KNOWLEDGE)
 _BUILT_IN: Final = {
@@ -215,6 +226,7 @@ _BUILT_IN: Final = {
     for policy in (
         _RELEVANCE,
         _EVIDENCE,
+        _CACHE,
         Policy("recent", (Tier("all", order="time"),)),
         # The window optimizer of the article, its flaws left behind.
         Policy("window", (Tier("conversation", _CONVERSATION, order="time", share=0.7), Tier("rest", _REST))),

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pycontext import _core
 from pycontext.block import ContextBlock, restore
+from pycontext.cache import Cache, CacheReport, Prefix
+from pycontext.difference import Difference
 from pycontext.errors import ValidationError, shown
 from pycontext.messages import openai
+from pycontext.prices import Bill, Price, price_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from pycontext.counter import TokenCounter
+    from pycontext.policy import Policy
 
 __all__ = ["Dropped", "Reason", "Selection"]
 
@@ -36,6 +40,7 @@ class Reason(StrEnum):
     DUPLICATE = "duplicate"
     UNIT = "unit"
     ORPHAN = "orphan"
+    CUT = "cut"
 
 
 # Their detail is a name that belongs to the reason.
@@ -70,9 +75,9 @@ class Selection:
     somebody asks for it, and then only that. Made by `prune`; it cannot be pickled, its receipt `to_dict()` can.
     """
 
-    __slots__ = ("_chosen", "_counter", "_fitted", "_policy", "_source", "render")
+    __slots__ = ("_chosen", "_counter", "_fitted", "_is_budget_exact", "_policy", "_prefix", "_source", "render")
 
-    def __init__(self, chosen: _core.Selection, policy: str, render: str, counter: TokenCounter) -> None:
+    def __init__(self, chosen: _core.Selection, policy: Policy, render: str, counter: TokenCounter) -> None:
         self._chosen = chosen
         self._policy = policy
         self._counter = counter
@@ -80,11 +85,18 @@ class Selection:
         """Name of the rendering that the costs are for."""
         self._source: Sequence[ContextBlock] | None = None
         self._fitted: tuple[Rendering, int, int] | None = None
+        self._prefix: Prefix | None = None
+        self._is_budget_exact = True
+
+    @property
+    def chosen(self) -> _core.Selection:
+        """The same for the kernel."""
+        return self._chosen
 
     @property
     def policy(self) -> str:
         """Name of the policy that chose."""
-        return self._policy
+        return self._policy.name
 
     @property
     def counter(self) -> str:
@@ -103,8 +115,8 @@ class Selection:
 
     @property
     def exact(self) -> bool:
-        """False when any of `tokens` was estimated."""
-        return self._chosen.exact and self._counter.exact
+        """False when any of `tokens` was estimated, or what the budget holds besides the blocks."""
+        return self._chosen.exact and self._counter.exact and self._is_budget_exact
 
     @property
     def evidence(self) -> dict[str, Any] | None:
@@ -117,6 +129,89 @@ class Selection:
         """
         found = self._chosen.evidence()
         return None if found is None else dict(zip(_EVIDENCE, found, strict=True))
+
+    @property
+    def whole_tokens(self) -> int:
+        """Tokens of the request, had nothing been cut; under a formatter those of the costs."""
+        return self._chosen.whole()
+
+    @property
+    def cache(self) -> CacheReport | None:
+        """What a provider's cache has of the request; None where `prune` was not given the selection before."""
+        if self._prefix is None:
+            return None
+        return (self._policy.cache or Cache()).report(
+            self._prefix,
+            tokens=self.tokens,
+            whole=self.whole_tokens,
+            available=self.available,
+            prefix_hash=self._chosen.prefix_hash(self._prefix.blocks).hex(),
+        )
+
+    def shared_with(self, previous: Selection) -> Prefix:
+        """Return what the request has in common with an earlier one, from its beginning."""
+        return Prefix(*self._chosen.shared(previous.chosen))
+
+    def cost(self, model: str | Price, previous: Selection | None = None) -> Bill:
+        """Return what the prompt costs.
+
+        Args:
+            model: a `Price`, or the name of a model in `PRICES`.
+            previous: the selection of the request before, of which the provider has what is the same; None for none.
+
+        Raises:
+            ValidationError: the model has no price.
+        """
+        whole = self.whole_tokens
+        prefix = Prefix(0, 0, whole, is_broken=False) if previous is None else self.shared_with(previous)
+        return price_of(model).bill(
+            requests=1,
+            tokens=self.tokens,
+            cached=prefix.tokens,
+            whole=whole,
+            whole_cached=whole - prefix.new_tokens,
+        )
+
+    def diff(self, previous: Selection) -> Difference:
+        """Return what is otherwise than in an earlier selection of the same session."""
+        before, now = set(previous.kept_ids), set(self.kept_ids)
+        known = before.union(previous.dropped_ids)
+        why = {
+            one.id: f"{one.reason}:{one.detail}" if one.reason in _NAMED else str(one.reason) for one in self.dropped
+        }
+        return Difference(
+            came=[id for id in self.kept_ids if id not in known],
+            returned=[id for id in self.kept_ids if id in known and id not in before],
+            fell={id: why[id] for id in previous.kept_ids if id in why},
+            gone=[id for id in previous.kept_ids if id not in now and id not in why],
+            stayed=len(before & now),
+            tokens=self.tokens - previous.tokens,
+            prefix=self.shared_with(previous),
+        )
+
+    def table(self) -> str:
+        """Return blocks and tokens by reason as text, a line each."""
+        sums: dict[str, tuple[int, int]] = {}
+        for _, reason, detail, tokens in self._chosen.entries(fell_only=False):
+            name = f"{reason}:{detail}" if reason is Reason.SHARE else str(reason)
+            blocks, so_far = sums.get(name, (0, 0))
+            sums[name] = blocks + 1, so_far + tokens
+        order = [str(reason) for reason in Reason]
+        rows = [("reason", "blocks", "tokens")]
+        rows += [
+            (name, f"{blocks:,}", f"{tokens:,}")
+            for name, (blocks, tokens) in sorted(sums.items(), key=lambda entry: order.index(entry[0].split(":")[0]))
+        ]
+        rows.append(("request", f"{len(self._chosen.rows()):,}", f"{self.tokens:,} of {self.available:,}"))
+        widths = [max(len(row[at]) for row in rows) for at in range(3)]
+        return "\n".join(f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows)
+
+    def after(self, previous: Selection | None, *, is_budget_exact: bool) -> Selection:
+        """Take in what the request before began with, and whether what the budget holds besides was counted."""
+        self._is_budget_exact = is_budget_exact
+        if previous is not None:
+            self._prefix = self.shared_with(previous)
+        return self
 
     @property
     def rendering(self) -> Rendering | None:
@@ -224,10 +319,11 @@ class Selection:
             "available": self.available,
             "exact": self.exact,
             **({} if self.evidence is None else {"evidence": self.evidence}),
+            **({} if (cache := self.cache) is None else {"cache": asdict(cache)}),
             "blocks": [
                 {
                     "id": id,
-                    "reason": f"{reason}:{detail}" if reason in _NAMED else str(reason),
+                    "reason": _code(reason, detail),
                     "detail": "" if reason in _NAMED else detail,
                     "tokens": cost,
                 }
@@ -246,3 +342,8 @@ class Selection:
             for block in blocks:
                 block.references = [copies.get(id, id) for id in block.references]
         return blocks
+
+
+def _code(reason: Reason, detail: str) -> str:
+    """A reason as receipts carry it."""
+    return f"{reason}:{detail}" if reason in _NAMED else str(reason)

@@ -9,6 +9,7 @@ from typing import Final
 
 from pycontext import _core
 from pycontext.errors import BudgetExceededError
+from pycontext.ledger import Ledger
 from pycontext.originals import Originals
 from pycontext.package import ContextPackage
 from pycontext.selection import Selection
@@ -30,6 +31,10 @@ class Session:
     shadow: ShadowReport = field(default_factory=ShadowReport)
     looked_at: float = 0.0
     """Tokens of the session when it was last looked at in shadow mode, 0 once it has been below the mark again."""
+    sent: Selection | None = None
+    """What was last selected, where a policy goes on from it."""
+    ledger: Ledger = field(default_factory=Ledger)
+    """What was selected so far, where that is noted."""
     stored: Version | None = None
     """What the store has of it, None where there is no store."""
 
@@ -42,6 +47,11 @@ class Session:
         """Say that it is what the store has at that version."""
         self.package.stand_at(version, version.operation_id, sender)
         self.stored = version
+
+    def note_sent(self, selection: Selection) -> None:
+        """Take what was selected for a request that was sent."""
+        self.sent = selection
+        self.ledger.add(selection)
 
     def keep(self, selection: Selection) -> _core.Fallen:
         """Remove what a selection dropped, remember it, and return it."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pycontext.evaluation.contender import Role
-from pycontext.evaluation.prices import PRICES
 from pycontext.evaluation.report import Report
 from pycontext.evaluation.trial import Trial
 from pycontext.evaluation.verdict import headroom
+from pycontext.prices import PRICES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -110,7 +110,7 @@ def _headroom(axes: Axes, trial: Trial) -> None:
 
 
 def _cost(axes: Axes, trial: Trial) -> None:
-    price = PRICES[0]
+    price = next(iter(PRICES.values()))
     for name, style in _styles(trial):
         dollars = [trial.tokens(name, budget) * price.fresh / 1e6 * _REQUESTS for budget in trial.budgets]
         recalls = [100 * float(trial.recall(name, budget).mean()) for budget in trial.budgets]

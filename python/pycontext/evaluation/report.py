@@ -14,12 +14,12 @@ from typing import Any, Final
 from pycontext._core import __version__
 from pycontext.evaluation.bootstrap import Interval
 from pycontext.evaluation.latency import Timing
-from pycontext.evaluation.prices import AS_OF, PRICES
 from pycontext.evaluation.relay import Relay
 from pycontext.evaluation.spending import Spending
 from pycontext.evaluation.tally import Tally
 from pycontext.evaluation.trial import Trial
 from pycontext.evaluation.verdict import Duel, Lead, duels, headroom, leads, mean_headroom
+from pycontext.prices import AS_OF, PRICES
 
 __all__ = ["CAVEATS", "Report", "setting_of"]
 
@@ -74,7 +74,7 @@ class Report:
             "leads": [_judged(lead) for lead in leads(self.trials)],
             "latency": [asdict(timing) for timing in self.timings],
             "cost": {name: [_spending(one) for one in found] for name, found in self.spendings.items()},
-            "prices": {"as_of": AS_OF, "models": [asdict(price) for price in PRICES]},
+            "prices": {"as_of": AS_OF, "models": [asdict(price) for price in PRICES.values()]},
             "absent": list(self.absent),
             "caveats": list(CAVEATS),
         }
@@ -145,6 +145,6 @@ def _judged(one: Duel | Lead) -> dict[str, Any]:
 def _spending(one: Spending) -> dict[str, Any]:
     dollars = {
         price.model: {"without_cache": one.dollars(price, cache=False), "with_cache": one.dollars(price, cache=True)}
-        for price in PRICES
+        for price in PRICES.values()
     }
     return {**asdict(one), "same_prefix": one.prefix, "dollars": dollars}

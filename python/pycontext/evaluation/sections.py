@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from pycontext.evaluation.bootstrap import Interval
 from pycontext.evaluation.contender import Role
-from pycontext.evaluation.prices import AS_OF, PRICES
 from pycontext.evaluation.report import CAVEATS, Report
 from pycontext.evaluation.trial import Trial
 from pycontext.evaluation.verdict import NARROWEST, duels, headroom, leads, mean_headroom
+from pycontext.prices import AS_OF, PRICES
 
 __all__ = ["Section", "markdown", "sections"]
 
@@ -188,17 +188,17 @@ def _relays(report: Report) -> list[Section]:
 
 def _spendings(report: Report) -> list[Section]:
     headings = ["", "requests", "prompt tokens", "same beginning"]
-    headings += [f"{price.model}{cache}" for price in PRICES for cache in ("", ", cached")]
+    headings += [f"{price.model}{cache}" for price in PRICES.values() for cache in ("", ", cached")]
     note = (
         f"Every request before a message of the assistant; a budget is a quarter of what the session has in the end "
         f"beside its system messages. Same beginning: part of the bytes of all requests that is the beginning of the "
-        f"request before, system messages included. US dollars at list prices of {AS_OF} (`evaluation/prices.py`)."
+        f"request before, system messages included. US dollars at list prices of {AS_OF} (`prices.py`)."
     )
     found = []
     for name, spendings in report.spendings.items():
         rows = []
         for one in spendings:
-            dollars = [one.dollars(price, cache=cache) for price in PRICES for cache in (False, True)]
+            dollars = [one.dollars(price, cache=cache) for price in PRICES.values() for cache in (False, True)]
             refused = f", {one.refused} sent whole" if one.refused else ""
             cells = [f"{one.requests:,}{refused}", f"{one.tokens:,}", f"{one.prefix:.0%}"]
             rows.append([one.name, *cells, *(f"{value:.2f}" for value in dollars)])

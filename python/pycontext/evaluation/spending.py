@@ -11,9 +11,9 @@ from pycontext.block import ContextBlock, ContextType
 from pycontext.blockset import BlockSet
 from pycontext.errors import BudgetExceededError
 from pycontext.evaluation.ours import POLICY
-from pycontext.evaluation.prices import Price
 from pycontext.evaluation.tally import REPLY, Tally
 from pycontext.messages.openai import from_blocks, to_blocks
+from pycontext.prices import Price
 
 __all__ = ["Spending", "joined", "run_spending"]
 

@@ -53,8 +53,14 @@ pub fn exact<T: AsRef<str>>(columns: &Columns<T>, at: usize) -> Hash {
 /// The hash of all rows in their order.
 #[must_use]
 pub fn content<T: AsRef<str>>(columns: &Columns<T>) -> Hash {
+    rows(columns, &(0..columns.len()).collect::<Vec<_>>())
+}
+
+/// The hash of some rows, in the order given.
+#[must_use]
+pub fn rows<T: AsRef<str>>(columns: &Columns<T>, rows: &[usize]) -> Hash {
     let mut hasher = Hasher::new();
-    for at in 0..columns.len() {
+    for &at in rows {
         hasher.update(&row(columns, at));
     }
     *hasher.finalize().as_bytes()

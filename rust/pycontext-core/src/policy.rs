@@ -50,19 +50,24 @@ impl Tier {
     /// Tokens that may be used when the tier is full.
     #[must_use]
     pub fn limit(&self, available: u64) -> u64 {
-        if self.share >= 1.0 {
-            return available;
-        }
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a share of at most 2**53 tokens, rounded down"
-        )]
-        // A share such as 0.29 of 100 is meant to be 29, and the product is a hair below it.
-        let limit = (available as f64).mul_add(self.share, 1e-6) as u64;
-        limit
+        part(self.share, available)
     }
+}
+
+/// A part of so many tokens, rounded down.
+fn part(share: f64, tokens: u64) -> u64 {
+    if share >= 1.0 {
+        return tokens;
+    }
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of at most 2**53 tokens, rounded down"
+    )]
+    // A share such as 0.29 of 100 is meant to be 29, and the product is a hair below it.
+    let part = (tokens as f64).mul_add(share, 1e-6) as u64;
+    part
 }
 
 /// How the kernel chooses.
@@ -82,6 +87,25 @@ pub struct Policy {
     pub recency: f64,
     /// Relevance to the question, as a part of the best, below which a reference is left out.
     pub min_relevance: f64,
+    /// When to choose anew, where requests are to begin like those before them; `None` for every time.
+    pub marks: Option<Marks>,
+}
+
+/// Parts of the room that SYSTEM blocks leave.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Marks {
+    /// Up to here what comes is added to what was sent.
+    pub high: f64,
+    /// Down to here is chosen anew when the high mark is passed.
+    pub low: f64,
+}
+
+impl Marks {
+    /// The tokens at a mark, of `available` of which SYSTEM blocks and framing take `system`.
+    #[must_use]
+    pub fn at(mark: f64, system: u64, available: u64) -> u64 {
+        system + part(mark, available.saturating_sub(system))
+    }
 }
 
 impl Policy {
@@ -105,6 +129,7 @@ impl Default for Policy {
             decay: None,
             recency: 0.0,
             min_relevance: 0.0,
+            marks: None,
         }
     }
 }

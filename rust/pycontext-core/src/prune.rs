@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::evidence::{Evidence, Question, Signal};
 use crate::kind::Kind;
 use crate::pack::{Pack, Unit};
-use crate::policy::{Duplicates, Order, Policy, Tier};
+use crate::policy::{Duplicates, Marks, Order, Policy, Tier};
 use crate::score::effective_scores;
 use crate::selection::{Pin, Reason, Selection};
 use crate::unit::{Health, Units};
@@ -35,6 +35,19 @@ pub struct Request<'a> {
     pub question: Option<Question<'a>>,
     /// When it is, in milliseconds since the epoch; `None` for the newest timestamp in the input.
     pub now: Option<i64>,
+    /// What became of every row in the request before this one; nothing where it is the first.
+    pub before: Option<&'a [Before]>,
+}
+
+/// What became of a row in an earlier request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Before {
+    /// It was not there.
+    New,
+    /// It stayed.
+    Stayed,
+    /// It fell.
+    Fell,
 }
 
 /// Chooses the blocks that stay; `costs` has one entry a row.
@@ -53,44 +66,46 @@ pub fn prune<T: AsRef<str>>(
     let scores = effective_scores(columns, policy, request.now, relevance.as_deref());
     let input = Input::new(columns, costs.rows, &scores, &units);
 
-    let mut fates = Fates::of(&input);
-    let mut pack = Pack::new(&costs, request.fixed);
     let health = units.health(columns);
-    for head in fates.pin(&input, &health, request.pins) {
-        pack.add(&input.unit(head));
-    }
-    if pack.tokens() > request.available {
-        return Err(too_large(&input, &pack, request.available, &fates));
-    }
-    fates.refuse_broken(&health);
-    if policy.threshold > 0.0 {
-        fates.refuse_low_scores(&input, policy.threshold);
-    }
-    if policy.duplicates == Duplicates::Drop && columns.repeats().len() > 0 {
-        fates.refuse_duplicates(&input);
-    }
-    let asked = request.question.filter(|_| policy.has(Order::Evidence));
-    let mut evidence = asked.map(|question| {
-        let is_weighed =
-            |row: usize| columns.kinds()[row] != Kind::System && units.head(row) == row;
-        Evidence::of(columns, &units, &input.units_where(is_weighed), question)
+    let (mut fates, mut pack) = admitted(&input, &costs, &health, request, request.before)?;
+    let mut room = request.available;
+    let mut evidence = None;
+    let goes_on = policy.marks.is_some_and(|marks| {
+        let limit = Marks::at(marks.high, system_tokens(&input, request), request.available);
+        go_on(&mut pack, &input, &mut fates, limit)
     });
-    if let Some(evidence) = &mut evidence {
-        fates.follow(evidence, policy.min_relevance);
-    }
-    for (number, tier) in (0..).zip(&policy.tiers) {
-        let available = request.available;
-        let limits = Limits { available, share: tier.limit(available), tier: number };
-        fill(&mut pack, &input, tier, limits, &mut fates, evidence.as_mut());
+    if !goes_on {
+        if let Some(marks) = policy.marks {
+            (fates, pack) = admitted(&input, &costs, &health, request, None)?;
+            room = Marks::at(marks.low, system_tokens(&input, request), request.available);
+            if pack.tokens() > room {
+                // What must stay leaves no room below the mark: half of what it leaves is for the others.
+                room = (pack.tokens() + request.available).div_ceil(2);
+            }
+        }
+        let asked = request.question.filter(|_| policy.has(Order::Evidence));
+        evidence = asked.map(|question| {
+            let is_weighed =
+                |row: usize| columns.kinds()[row] != Kind::System && units.head(row) == row;
+            Evidence::of(columns, &units, &input.units_where(is_weighed), question)
+        });
+        if let Some(evidence) = &mut evidence {
+            fates.follow(evidence, policy.min_relevance);
+        }
+        for (number, tier) in (0..).zip(&policy.tiers) {
+            let limits = Limits { available: room, share: tier.limit(room), tier: number };
+            fill(&mut pack, &input, tier, limits, &mut fates, evidence.as_mut());
+        }
     }
 
-    let reasons = fates.into_reasons(&units, Reason::Budget(pack.left(request.available)));
+    let reasons = fates.into_reasons(&units, Reason::Budget(pack.left(room)));
     let kept = kept_rows(&reasons);
     let is_exact = |&row: &u32| costs.rows[row as usize].is_exact;
     Ok(Selection {
         policy: Arc::clone(policy),
         tokens: pack.tokens(),
         available: request.available,
+        room,
         is_exact: costs.is_exact || kept.iter().all(is_exact),
         kept,
         reasons,
@@ -100,6 +115,73 @@ pub fn prune<T: AsRef<str>>(
         },
         account: evidence.map(|evidence| Arc::new(evidence.account)),
     })
+}
+
+/// What stays in any case, and who may not come in: the beginning of every choice.
+///
+/// # Errors
+/// The pinned blocks need more than is available.
+fn admitted<'a, T: AsRef<str>>(
+    input: &Input<'_, T>,
+    costs: &'a CostColumn<'a>,
+    health: &Health,
+    request: &Request<'_>,
+    before: Option<&[Before]>,
+) -> Result<(Fates, Pack<'a>), Error> {
+    let policy = request.policy;
+    let mut fates = Fates::of(input);
+    let mut pack = Pack::new(costs, request.fixed);
+    for head in fates.pin(input, health, request.pins) {
+        pack.add(&input.unit(head));
+    }
+    if pack.tokens() > request.available {
+        return Err(too_large(input, &pack, request.available, &fates));
+    }
+    fates.refuse_broken(health);
+    if let Some(before) = before {
+        for head in fates.keep_as_before(input, before) {
+            pack.add(&input.unit(head));
+        }
+    }
+    if policy.threshold > 0.0 {
+        fates.refuse_low_scores(input, policy.threshold);
+    }
+    if policy.duplicates == Duplicates::Drop && input.columns.repeats().len() > 0 {
+        fates.refuse_duplicates(input);
+    }
+    if let Some(before) = before {
+        fates.refuse_as_before(input, before);
+    }
+    Ok((fates, pack))
+}
+
+/// Adds all that waits to what was sent, where that fits; says whether it did.
+fn go_on<T: AsRef<str>>(
+    pack: &mut Pack<'_>,
+    input: &Input<'_, T>,
+    fates: &mut Fates,
+    limit: u64,
+) -> bool {
+    let waiting = input.units_where(|row| fates.by_row[row].is_none());
+    let mut whole = *pack;
+    for unit in &waiting {
+        whole.add(unit);
+    }
+    if whole.tokens() > limit {
+        return false;
+    }
+    *pack = whole;
+    for unit in &waiting {
+        fates.by_row[unit.head as usize] = Some(Reason::Kept);
+    }
+    true
+}
+
+/// Tokens of SYSTEM blocks, and of the request that belong to no block.
+fn system_tokens<T: AsRef<str>>(input: &Input<'_, T>, request: &Request<'_>) -> u64 {
+    let rows = input.columns.kinds().iter().zip(input.costs);
+    let system = rows.filter(|(kind, _)| **kind == Kind::System);
+    u64::from(request.fixed) + system.map(|(_, cost)| u64::from(cost.tokens)).sum::<u64>()
 }
 
 /// Rows that stay. Half of all do, in no pattern that a processor could guess: so every row is written down, and
@@ -252,11 +334,36 @@ impl Fates {
         }
     }
 
-    fn refuse_duplicates<T: AsRef<str>>(&mut self, input: &Input<'_, T>) {
-        let is_candidate = |row: usize| {
-            input.units.is_single(row) && (self.by_row[row].is_none() || self.is_pinned(row))
+    /// Keeps what stayed before, with what came to it; returns the first rows of the units.
+    fn keep_as_before<T>(&mut self, input: &Input<'_, T>, before: &[Before]) -> Vec<usize> {
+        let mut heads = Vec::new();
+        let mut keep = |fate: &mut Option<Reason>, head: usize| {
+            if fate.is_none() {
+                *fate = Some(Reason::Kept);
+                heads.push(head);
+            }
         };
-        let is_pinned = |row: usize| self.is_pinned(row);
+        for (row, _) in before.iter().enumerate().filter(|(_, before)| **before == Before::Stayed) {
+            let head = input.units.head(row);
+            keep(&mut self.by_row[head], head);
+        }
+        heads
+    }
+
+    /// What fell before stays out, with what came to it.
+    fn refuse_as_before<T>(&mut self, input: &Input<'_, T>, before: &[Before]) {
+        for (row, _) in before.iter().enumerate().filter(|(_, before)| **before == Before::Fell) {
+            self.by_row[input.units.head(row)].get_or_insert(Reason::Cut);
+        }
+    }
+
+    fn refuse_duplicates<T: AsRef<str>>(&mut self, input: &Input<'_, T>) {
+        // What stays in any case is the copy that stays.
+        let is_sure = |row: usize| self.by_row[row].is_some_and(Reason::is_kept);
+        let is_candidate = |row: usize| {
+            input.units.is_single(row) && (self.by_row[row].is_none() || is_sure(row))
+        };
+        let is_pinned = is_sure;
         let found = duplicates(input.columns, input.scores, is_candidate, is_pinned);
         for (row, copy) in found {
             self.by_row[row] = Some(Reason::Duplicate(to_u32(copy)));

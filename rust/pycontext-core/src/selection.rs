@@ -44,12 +44,23 @@ pub enum Reason {
     Unit(u32),
     /// A result without a call, a call without its results, or a block without what it requires.
     Orphan(Broken),
+    /// It fell at an earlier cut, and nothing is chosen anew before the request is full.
+    Cut,
 }
 
 impl Reason {
     /// The stable codes that receipts carry.
-    pub const CODES: [&str; 8] =
-        ["pinned", "kept", "budget", "share", "below_threshold", "duplicate", "unit", "orphan"];
+    pub const CODES: [&str; 9] = [
+        "pinned",
+        "kept",
+        "budget",
+        "share",
+        "below_threshold",
+        "duplicate",
+        "unit",
+        "orphan",
+        "cut",
+    ];
 
     /// Its place among the codes.
     #[must_use]
@@ -63,6 +74,7 @@ impl Reason {
             Self::Duplicate(_) => 5,
             Self::Unit(_) => 6,
             Self::Orphan(_) => 7,
+            Self::Cut => 8,
         }
     }
 
@@ -101,6 +113,8 @@ pub struct Selection {
     pub tokens: u64,
     /// Tokens that there were.
     pub available: u64,
+    /// Tokens that were to be used at most: fewer than there were, where the request was cut to a mark.
+    pub room: u64,
     /// Whether nothing was estimated.
     pub is_exact: bool,
     /// Effective scores by row, where they are not the base scores.
@@ -169,6 +183,7 @@ impl<'a, T: AsRef<str>> Receipt<'a, T> {
             Reason::Orphan(Broken::NoResult(calls, results)) => {
                 format!("{results} of {calls} results are in the input")
             }
+            Reason::Cut => "fell at an earlier cut".to_owned(),
             Reason::Pinned(pin) => pin_name(pin).to_owned(),
             Reason::Kept => String::new(),
         }
@@ -186,7 +201,8 @@ impl<'a, T: AsRef<str>> Receipt<'a, T> {
             .ok_or_else(|| Fault::new("id", &format!("'{id}'"), "is not among the blocks"))?;
         let kind = self.columns.kinds()[row].name();
         let cost = self.costs[row].tokens;
-        let available = self.selection.available;
+        let Selection { available, room, .. } = *self.selection;
+        let mark = if room < available { ", to which the request was cut," } else { "" };
         let whole = match self.unit_cost(row) {
             unit_cost if unit_cost == u64::from(cost) => String::new(),
             unit_cost => format!(", {unit_cost} with its unit"),
@@ -196,10 +212,11 @@ impl<'a, T: AsRef<str>> Receipt<'a, T> {
         Ok(match self.selection.reasons[row] {
             Reason::Pinned(pin) => format!("{start} stays: {}.", pin_name(pin)),
             Reason::Kept => format!(
-                "{start} stays: with {merit} it fitted into the {available} tokens available."
+                "{start} stays: with {merit} it fitted into the {room} tokens {}.",
+                if room < available { "to which the request was cut" } else { "available" }
             ),
             Reason::Budget(left) => format!(
-                "{start} falls: with {merit} it found no room, {left} of {available} tokens are left."
+                "{start} falls: with {merit} it found no room, {left} of {room} tokens{mark} are left."
             ),
             Reason::Share(tier, left) => format!(
                 "{start} falls: with {merit} it found no room in the share of {}, which has {left} tokens left.",
@@ -208,6 +225,10 @@ impl<'a, T: AsRef<str>> Receipt<'a, T> {
             Reason::BelowThreshold | Reason::Irrelevant | Reason::Orphan(_) => {
                 format!("{start} falls: {}.", self.why(row))
             }
+            Reason::Cut => format!(
+                "{start} stays out: it fell at an earlier cut, and so that the request begins like the one before, \
+                 nothing is chosen anew until it is full."
+            ),
             Reason::Duplicate(copy) => {
                 let id = self.id(copy);
                 if self.selection.reasons[copy as usize].is_kept() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pycontext_core::decay::Decay;
 use pycontext_core::kind::{Kind, Kinds};
-use pycontext_core::policy::{self, Duplicates, Order, References, Tier};
+use pycontext_core::policy::{self, Duplicates, Marks, Order, References, Tier};
 use pyo3::prelude::*;
 
 use crate::class;
@@ -37,6 +37,7 @@ impl Policy {
         floor: f64,
         recency: f64,
         min_relevance: f64,
+        marks: Option<(f64, f64)>,
     ) -> PyResult<Self> {
         let refused = |fault| refuse(py, fault);
         let half_life = |kind: Kind| half_lives.get(&(kind as u8)).copied();
@@ -56,6 +57,7 @@ impl Policy {
             decay: (!half_lives.is_empty()).then(|| Decay::by_half_life(minutes, floor)),
             recency,
             min_relevance,
+            marks: marks.map(|(high, low)| Marks { high, low }),
         };
         Ok(Self { core: Arc::new(core) })
     }

@@ -19,9 +19,10 @@ use crate::table::Table;
 /// Choose the blocks that stay; changes nothing.
 ///
 /// `pins` are ids; `query` is what the user says, turn after turn. `relevance` and `costs`, where given, have one entry
-/// a block: what a scorer says of the query, and what takes the place of the costs of `render`.
+/// a block: what a scorer says of the query, and what takes the place of the costs of `render`. `before` is the selection
+/// of the request before.
 #[pyfunction]
-#[pyo3(signature = (columns, available, render, policy, pins, now = None, query = None, relevance = None, costs = None))]
+#[pyo3(signature = (columns, available, render, policy, pins, now = None, query = None, relevance = None, costs = None, before = None))]
 #[expect(clippy::too_many_arguments, reason = "all that a caller may say")]
 pub fn prune(
     py: Python<'_>,
@@ -34,6 +35,7 @@ pub fn prune(
     query: Option<Vec<String>>,
     relevance: Option<PyReadonlyArray1<'_, f64>>,
     costs: Option<PyReadonlyArray1<'_, u32>>,
+    before: Option<&Bound<'_, Selection>>,
 ) -> PyResult<Selection> {
     let render = self::render(render)?;
     let given: Option<Vec<Cost>> =
@@ -55,6 +57,7 @@ pub fn prune(
         }
     }
     let pins = rows(&table, &pins)?;
+    let before = before.map(|selection| selection.get().fates_in(&table));
     let choose = || {
         let request = Request {
             available,
@@ -67,6 +70,7 @@ pub fn prune(
                 relevance: relevance.as_deref(),
             }),
             now,
+            before: before.as_deref(),
         };
         let costs = match &given {
             Some(rows) => CostColumn { rows, tails: Tails::default(), is_exact: true },

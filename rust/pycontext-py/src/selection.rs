@@ -6,8 +6,10 @@ use std::sync::Arc;
 use numpy::PyArray1;
 use pycontext_core::cost::{Cost, Render};
 use pycontext_core::evidence::Account;
+use pycontext_core::hash;
 use pycontext_core::kind::Kind;
 use pycontext_core::render::{SEPARATOR, body, escape, header};
+use pycontext_core::prune::Before;
 use pycontext_core::selection::{Reason, Receipt, Selection as Chosen};
 use pyo3::exceptions::PyIndexError;
 use pyo3::intern;
@@ -90,6 +92,22 @@ impl Selection {
         copies.into_iter().map(named).collect()
     }
 
+    /// What became here of every row of `table`, which is that of a later moment.
+    pub fn fates_in(&self, table: &Table) -> Vec<Before> {
+        let then = &self.table;
+        let fate = |(row, id): (usize, &Text)| {
+            // Most rows are where they were.
+            let is_there = then.ids().get(row).is_some_and(|other| other == id);
+            let found = if is_there { Some(row) } else { then.find(id) };
+            match found.map(|row| self.chosen.reasons[row].is_kept()) {
+                None => Before::New,
+                Some(true) => Before::Stayed,
+                Some(false) => Before::Fell,
+            }
+        };
+        table.ids().iter().enumerate().map(fate).collect()
+    }
+
     fn kept(&self) -> impl Iterator<Item = usize> {
         self.chosen.kept.iter().map(|row| *row as usize)
     }
@@ -143,6 +161,49 @@ impl Selection {
     #[getter]
     fn available(&self) -> u64 {
         self.chosen.available
+    }
+
+    /// Tokens that were to be used at most.
+    #[getter]
+    fn room(&self) -> u64 {
+        self.chosen.room
+    }
+
+    /// Tokens of the request with every block in it.
+    fn whole(&self) -> u64 {
+        match &self.costs {
+            Priced::As(render) => self.table.total_cost(*render),
+            Priced::Given(costs) => costs.iter().map(|cost| u64::from(cost.tokens)).sum(),
+        }
+    }
+
+    /// What this request and an earlier one have in common at the beginning: blocks and their tokens; the tokens of the
+    /// blocks that were not there then; and whether the earlier one went on differently.
+    fn shared(&self, earlier: &Bound<'_, Self>) -> (usize, u64, u64, bool) {
+        let earlier = earlier.get();
+        let (then, now) = (&earlier.table, &self.table);
+        let is_same = |&(&a, &b): &(&u32, &u32)| {
+            let (a, b) = (a as usize, b as usize);
+            now.ids()[a] == then.ids()[b]
+                && now.contents()[a] == then.contents()[b]
+                && now.kinds()[a] == then.kinds()[b]
+                && now.metadata(a).iter().eq(then.metadata(b).iter())
+        };
+        let pairs = self.chosen.kept.iter().zip(&earlier.chosen.kept);
+        let blocks = pairs.take_while(is_same).count();
+        let receipt = self.receipt();
+        let cost = |row: usize| u64::from(receipt.cost(row));
+        let tokens = self.kept().take(blocks).map(cost).sum();
+        let fates = earlier.fates_in(now);
+        let new = fates.iter().enumerate().filter(|(_, fate)| **fate == Before::New);
+        let is_broken = blocks < earlier.chosen.kept.len();
+        (blocks, tokens, new.map(|(row, _)| cost(row)).sum(), is_broken)
+    }
+
+    /// BLAKE3 over the first blocks that stay, as the hash of a package's content is made.
+    fn prefix_hash(&self, py: Python<'_>, blocks: usize) -> [u8; 32] {
+        let rows: Vec<usize> = self.kept().take(blocks).collect();
+        py.detach(|| hash::rows(&self.table, &rows))
     }
 
     /// Whether nothing was estimated.

@@ -1,0 +1,1 @@
+"""A whole request from a long conversation, against the time of counting alone and against other libraries."""
