@@ -73,18 +73,19 @@ def test_a_cut_goes_down_to_the_low_mark_of_what_system_blocks_leave():
 
 
 def test_what_fell_is_chosen_from_again():
-    code = ContextBlock("code", "The booking is ZX81QQ.", 0.5, ContextType.AGENT, timestamp=0)
+    policy = Policy("marks", cache=Cache())
+    code = ContextBlock("code", "The booking is ZX81QQ. " + "so " * 40, 0.1, ContextType.AGENT, timestamp=0)
     blocks = BlockSet([system(), code, *(turn(n, 20) for n in range(60))])
-    first = blocks.prune(300, policy=CACHE)
+    first = blocks.prune(300, policy=policy)
     assert "code" not in first.kept_ids
-    blocks.append(ContextBlock("ask", "What of booking ZX81QQ?", 0.9, ContextType.USER, timestamp=99))
-    silent = blocks.prune(300, policy=CACHE, previous=first)
+    blocks.set_scores([0.9 if block.id == "code" else block.relevance_score for block in blocks])
+    blocks.append(ContextBlock("ask", "What of the booking?", 0.9, ContextType.USER, timestamp=99))
+    silent = blocks.prune(300, policy=policy, previous=first)
     assert "code" not in silent.kept_ids
     assert str(next(one.reason for one in silent.dropped if one.id == "code")) == "cut"
     assert "earlier cut" in silent.explain("code")
     blocks.extend(turn(n, 20) for n in range(100, 106))
-    blocks.append(ContextBlock("again", "Booking ZX81QQ, please.", 0.9, ContextType.USER, timestamp=199))
-    later = blocks.prune(300, policy=CACHE, previous=silent)
+    later = blocks.prune(300, policy=policy, previous=silent)
     assert later.cache.is_broken
     assert "code" in later.kept_ids
     assert "code" in later.diff(silent).returned
@@ -126,11 +127,12 @@ def test_results_of_a_call_that_fell_stay_out():
     )
     first = blocks.prune(100, policy=CACHE)
     assert first.kept_ids == ["m2"]
-    late = to_blocks([{"role": "tool", "tool_call_id": "d", "content": "y"}], start=3, after=list(blocks))
-    blocks.extend(late)
-    second = blocks.prune(100, policy=CACHE, previous=first)
-    assert {"m0", "m1"}.isdisjoint(second.kept_ids)
-    assert ("m3" in second.kept_ids) is False
+    rest = [{"role": "tool", "tool_call_id": "d", "content": "y"}, {"role": "user", "content": "So?"}]
+    blocks.extend(to_blocks(rest, start=3, after=list(blocks)))
+    second = blocks.prune(1000, policy=CACHE, previous=first)
+    assert second.kept_ids == ["m2", "m4"]
+    assert {one.id: str(one.reason) for one in second.dropped} == {"m0": "cut", "m1": "unit", "m3": "unit"}
+    assert blocks.prune(1000, policy=CACHE).kept_ids == ["m0", "m1", "m2", "m3", "m4"]
 
 
 def test_a_new_copy_of_a_memory_falls_and_the_prefix_stays():
@@ -180,7 +182,10 @@ def test_the_report_counts_prefix_and_costs_by_the_prices_of_the_policy():
 def test_every_policy_reports_what_it_shares_with_the_request_before(caplog):
     caplog.set_level(logging.WARNING, "pycontext.cache")
     sliding = list(sends(60, 300, "recent"))
+    plain = [BlockSet([system(), *(turn(k) for k in range(n + 1))]).prune(300, policy="recent") for n in range(60)]
     assert any(one.cache.is_broken for one in sliding[1:])
+    assert all(one.tokens <= 300 for one in sliding)
+    assert [one.kept_ids for one in sliding] == [one.kept_ids for one in plain], "only a cache goes on from before"
     assert any("repaid after" in record.message for record in caplog.records)
 
 

@@ -146,8 +146,8 @@ MAY_IMPORT = {
         "trust", "version",
     },
     "manager": {
-        "block", "blockset", "budget", "counter", "errors", "formatter", "ledger", "limits", "mirror", "originals", "package", "policy",
-        "query", "scorer", "selection", "session", "shadow", "store.base", "trust", "wire",
+        "block", "blockset", "budget", "counter", "errors", "formatter", "ledger", "limits", "mirror", "originals",
+        "package", "policy", "query", "scorer", "selection", "session", "shadow", "store.base", "trust", "wire",
     },
     "handoff": {
         "_core", "block", "blockset", "budget", "errors", "messages.fields", "package", "policy", "scorer", "selection",

@@ -36,7 +36,7 @@ def test_policies_by_name():
     assert (rest.types, rest.order, rest.share) == ((MEMORY, KNOWLEDGE, TOOL), "score", 1.0)
     assert Policy.of(None) == Policy.named("relevance")
     assert Policy.of("window") is Policy.named("window")
-    with pytest.raises(ValidationError, match="policy 'best' is not one of relevance, evidence, recent, window"):
+    with pytest.raises(ValidationError, match="policy 'best' is not one of relevance, evidence, recent, window, cache"):
         Policy.of("best")
 
 

@@ -279,7 +279,7 @@ def test_a_scorer_needs_a_query():
     ("options", "words"),
     [
         ({"render": "html"}, "render 'html' is not one of openai, text"),
-        ({"policy": "best"}, "policy 'best' is not one of relevance, evidence, recent, window"),
+        ({"policy": "best"}, "policy 'best' is not one of relevance, evidence, recent, window, cache"),
         ({"counter": "gpt2"}, "counter 'gpt2' is not one of o200k_base, cl100k_base"),
         ({"pin": ["nobody"]}, "pin 'nobody' is not the id of a block"),
     ],

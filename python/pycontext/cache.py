@@ -78,7 +78,7 @@ class Prefix(NamedTuple):
     Attributes:
         blocks: how many.
         tokens: of these blocks.
-        new_tokens: of the blocks that were not there before, in the request or not.
+        new_tokens: of the blocks that were not there before, in the request or not, and of what belongs to no block.
         is_broken: whether the request before went on differently.
     """
 

@@ -226,9 +226,9 @@ _BUILT_IN: Final = {
     for policy in (
         _RELEVANCE,
         _EVIDENCE,
-        _CACHE,
         Policy("recent", (Tier("all", order="time"),)),
         # The window optimizer of the article, its flaws left behind.
         Policy("window", (Tier("conversation", _CONVERSATION, order="time", share=0.7), Tier("rest", _REST))),
+        _CACHE,
     )
 }

@@ -35,7 +35,8 @@ pub struct Request<'a> {
     pub question: Option<Question<'a>>,
     /// When it is, in milliseconds since the epoch; `None` for the newest timestamp in the input.
     pub now: Option<i64>,
-    /// What became of every row in the request before this one; nothing where it is the first.
+    /// What became of every row in the request before this one; nothing where it is the first. Only a policy with marks
+    /// goes on from it.
     pub before: Option<&'a [Before]>,
 }
 
@@ -67,7 +68,8 @@ pub fn prune<T: AsRef<str>>(
     let input = Input::new(columns, costs.rows, &scores, &units);
 
     let health = units.health(columns);
-    let (mut fates, mut pack) = admitted(&input, &costs, &health, request, request.before)?;
+    let before = request.before.filter(|_| policy.marks.is_some());
+    let (mut fates, mut pack) = admitted(&input, &costs, &health, request, before)?;
     let mut room = request.available;
     let mut evidence = None;
     let goes_on = policy.marks.is_some_and(|marks| {

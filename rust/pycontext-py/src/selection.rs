@@ -178,7 +178,7 @@ impl Selection {
     }
 
     /// What this request and an earlier one have in common at the beginning: blocks and their tokens; the tokens of the
-    /// blocks that were not there then; and whether the earlier one went on differently.
+    /// blocks that were not there then, and of what belongs to no block; and whether the earlier one went on differently.
     fn shared(&self, earlier: &Bound<'_, Self>) -> (usize, u64, u64, bool) {
         let earlier = earlier.get();
         let (then, now) = (&earlier.table, &self.table);
@@ -197,7 +197,13 @@ impl Selection {
         let fates = earlier.fates_in(now);
         let new = fates.iter().enumerate().filter(|(_, fate)| **fate == Before::New);
         let is_broken = blocks < earlier.chosen.kept.len();
-        (blocks, tokens, new.map(|(row, _)| cost(row)).sum(), is_broken)
+        // What belongs to no block comes behind all of them, and anew every time.
+        let fixed = match &self.costs {
+            Priced::As(render) => u64::from(render.fixed()),
+            Priced::Given(_) => 0,
+        };
+        let new_tokens = fixed + new.map(|(row, _)| cost(row)).sum::<u64>();
+        (blocks, tokens, new_tokens, is_broken)
     }
 
     /// BLAKE3 over the first blocks that stay, as the hash of a package's content is made.
