@@ -53,8 +53,10 @@ def test_every_other_way_keeps_the_budget_and_the_water_mark_cuts_seldom():
     sessions = [chat(30), chat(24)]
     found = by_name(sessions, part=0.4)
     everything = found.pop("append only")
-    recent, ours, mark = found.values()
-    assert all(one.tokens < everything.tokens for one in (recent, ours, mark))
+    recent, ours, mark = (
+        found[name] for name in ("recent, every turn", "evidence, every turn", "cache, to 60% when full")
+    )
+    assert all(one.tokens < everything.tokens for one in found.values())
     assert all(one.refused == 0 and one.requests == everything.requests for one in found.values())
     assert mark.prefix > recent.prefix
     assert mark.tokens < 0.95 * ours.tokens, "after a cut there is room, which a choice at every turn has not"
@@ -70,7 +72,7 @@ def test_a_request_whose_pins_do_not_fit_is_sent_whole():
 
 def test_bytes_of_a_message_that_begins_alike_are_the_same_beginning():
     # After the rules the first request has a question, each later one an answer and a question: two fit.
-    found = by_name([chat(4, words=3)], part=0.3)["newest first, every turn"]
+    found = by_name([chat(4, words=3)], part=0.3)["recent, every turn"]
     rules = len(json.dumps({"role": "system", "content": "You help."})) + 1
     role, answer = len('{"role": "'), len('{"role": "assistant", "content": "Answer ')
     assert (found.requests, found.refused) == (4, 0)
@@ -105,3 +107,27 @@ def test_latency_is_timed_for_every_size_and_state():
     ]
     assert all(0 < one.p50_ms <= one.p95_ms for one in found)
     assert told == [1, 1]
+
+
+def call(name, **arguments):
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"role": "assistant", "content": None, "tool_calls": [{"id": "c", "type": "function", "function": function}]}
+
+
+def test_values_of_calls_that_change_something_are_held_or_not():
+    result = {"role": "tool", "tool_call_id": "c", "content": "done"}
+    session = [
+        {"role": "system", "content": "Codes such as ABC123."},
+        {"role": "user", "content": "Cancel XYZ789."},
+        *chat(6)[1:],
+        call("get_reservation", id="XYZ789"),
+        result,
+        {"role": "user", "content": "Yes, for Ann."},
+        call("cancel_reservation", id="XYZ789", code="ABC123", other="NEW456", note="no"),
+        result,
+    ]
+    found = by_name([session], part=0.3)
+    assert {one.calls for one in found.values()} == {1}, "one call changes something"
+    assert found["append only"].recall == 1.0, "what was never said, or by the system alone, is not asked for"
+    assert found["recent, every turn"].recall == 0.0
+    assert by_name([chat(3)])["append only"].recall is None

@@ -166,7 +166,7 @@ def test_a_report_has_all_that_was_measured():
     made = report(spendings={"chats": [spending]}, absent=["nobody: no reason"])
     text = markdown(made)
     assert "abc1234" in text
-    assert "| append only | 2, 1 sent whole | 1,000,000 | 50% | 3.00 |" in text
+    assert "| append only | 2, 1 sent whole | 1,000,000 | 50.0% | 337,500 | - | 3.00 |" in text
     assert "- nobody: no reason" in text
     assert f"sha256 {dataset().sha256[:16]}" in text
     found = made.to_dict()

@@ -301,8 +301,7 @@ MAY_IMPORT = {
         "evaluation.tally", "handoff", "package", "store.url",
     },
     "evaluation.spending": {
-        "block", "blockset", "errors", "evaluation.ours", "prices", "evaluation.tally",
-        "messages.openai",
+        "block", "blockset", "cache", "errors", "evaluation.tally", "messages.openai", "policy", "prices", "selection",
     },
     "evaluation.trial": {
         "budget", "errors", "evaluation.bootstrap", "evaluation.contender", "evaluation.dataset",
@@ -320,7 +319,7 @@ MAY_IMPORT = {
         "evaluation.verdict",
     },
     "evaluation.sections": {
-        "evaluation.bootstrap", "evaluation.contender", "prices", "evaluation.report",
+        "cache", "evaluation.bootstrap", "evaluation.contender", "prices", "evaluation.report",
         "evaluation.trial", "evaluation.verdict",
     },
     "cli.exits": set(),

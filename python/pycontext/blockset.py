@@ -445,7 +445,9 @@ class BlockSet(BlockList):
             error.beside(budget.max_tokens - available)
             raise
         selection.after(previous, is_budget_exact=budget.exact)
-        if (report := selection.cache) is not None and report.warning is not None:
+        report = selection.cache
+        # Said after 4, 8, 16 cuts and so on: a session that slides cuts in every request.
+        if report is not None and report.warning is not None and report.breaks.bit_count() == 1:
             _LOG.warning("%s", report.warning)
         return selection
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import isfinite
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pycontext.errors import ValidationError, shown
 
 __all__ = ["Cache", "CacheReport", "Prefix"]
+
+# Cuts before which nothing is said of what they cost.
+_FEW: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,23 +45,22 @@ class Cache:
         if not self.low_mark < self.high_mark:
             raise ValidationError(f"low_mark {self.low_mark} is not below high_mark {self.high_mark}")
 
-    def report(self, prefix: Prefix, *, tokens: int, whole: int, available: int, prefix_hash: str) -> CacheReport:
+    def report(
+        self, prefix: Prefix, *, tokens: int, whole: int, prefix_hash: str, before: CacheReport | None
+    ) -> CacheReport:
         """Return what a request costs where the provider has the prefix.
 
         Args:
             prefix: what it has in common with the request before.
             tokens: of the request.
             whole: of the request with every block in it.
-            available: tokens that there were.
             prefix_hash: of the blocks of the prefix.
+            before: the report of the request before, None where there is none.
         """
         cost = self.read * prefix.tokens + self.write * (tokens - prefix.tokens)
         uncut = self.read * (whole - prefix.new_tokens) + self.write * prefix.new_tokens
-        # With nothing new nothing says how soon the request is full again.
-        requests = (available - tokens) / prefix.new_tokens if prefix.new_tokens else float("inf")
         saving = self.read * (whole - tokens)
         extra = cost - uncut
-        repaid = 0.0 if extra <= 0 else extra / saving if saving > 0 else float("inf")
         return CacheReport(
             prefix_blocks=prefix.blocks,
             prefix_tokens=prefix.tokens,
@@ -67,8 +69,10 @@ class Cache:
             is_broken=prefix.is_broken,
             cost=cost,
             uncut_cost=uncut,
-            repaid_after=repaid,
-            full_after=requests,
+            repaid_after=0.0 if extra <= 0 else extra / saving if saving > 0 else float("inf"),
+            breaks=prefix.is_broken + (0 if before is None else before.breaks),
+            spent=cost + (0.0 if before is None else before.spent),
+            uncut_spent=uncut + (0.0 if before is None else before.uncut_spent),
         )
 
 
@@ -103,7 +107,9 @@ class CacheReport:
         cost: of this request.
         uncut_cost: of this request, had nothing ever been cut.
         repaid_after: later requests after which the cut has saved what it cost; 0 where it cost nothing.
-        full_after: later requests until the budget is full again, if each adds as much as this one.
+        breaks: requests so far that went on differently than the one before.
+        spent: on all requests so far but the first.
+        uncut_spent: on these, had nothing ever been cut.
     """
 
     prefix_blocks: int
@@ -114,14 +120,19 @@ class CacheReport:
     cost: float
     uncut_cost: float
     repaid_after: float
-    full_after: float
+    breaks: int
+    spent: float
+    uncut_spent: float
 
     @property
     def warning(self) -> str | None:
-        """One sentence where the cut costs more than it saves before the next one, else None."""
-        if not self.is_broken or self.repaid_after <= self.full_after:
+        """One sentence where cutting has cost more than it has saved so far, else None.
+
+        The first cuts of a session are never repaid at once: said from the fourth on.
+        """
+        if not self.is_broken or self.breaks < _FEW or self.spent <= self.uncut_spent:
             return None
         return (
-            f"this cut is repaid after {self.repaid_after:.1f} requests and the budget is full again after "
-            f"{self.full_after:.1f}: a larger budget or a lower low mark costs less"
+            f"pruning has cost {self.spent / self.uncut_spent - 1:.0%} more than it has saved, after {self.breaks} cuts: "
+            f"with a cache a larger budget, a lower low mark, or no cut at all costs less"
         )

@@ -75,7 +75,7 @@ class Selection:
     somebody asks for it, and then only that. Made by `prune`; it cannot be pickled, its receipt `to_dict()` can.
     """
 
-    __slots__ = ("_chosen", "_counter", "_fitted", "_is_budget_exact", "_policy", "_prefix", "_source", "render")
+    __slots__ = ("_cache", "_chosen", "_counter", "_fitted", "_is_budget_exact", "_policy", "_source", "render")
 
     def __init__(self, chosen: _core.Selection, policy: Policy, render: str, counter: TokenCounter) -> None:
         self._chosen = chosen
@@ -85,7 +85,7 @@ class Selection:
         """Name of the rendering that the costs are for."""
         self._source: Sequence[ContextBlock] | None = None
         self._fitted: tuple[Rendering, int, int] | None = None
-        self._prefix: Prefix | None = None
+        self._cache: CacheReport | None = None
         self._is_budget_exact = True
 
     @property
@@ -138,15 +138,7 @@ class Selection:
     @property
     def cache(self) -> CacheReport | None:
         """What a provider's cache has of the request; None where `prune` was not given the selection before."""
-        if self._prefix is None:
-            return None
-        return (self._policy.cache or Cache()).report(
-            self._prefix,
-            tokens=self.tokens,
-            whole=self.whole_tokens,
-            available=self.available,
-            prefix_hash=self._chosen.prefix_hash(self._prefix.blocks).hex(),
-        )
+        return self._cache
 
     def shared_with(self, previous: Selection) -> Prefix:
         """Return what the request has in common with an earlier one, from its beginning."""
@@ -210,7 +202,14 @@ class Selection:
         """Take in what the request before began with, and whether what the budget holds besides was counted."""
         self._is_budget_exact = is_budget_exact
         if previous is not None:
-            self._prefix = self.shared_with(previous)
+            prefix = self.shared_with(previous)
+            self._cache = (self._policy.cache or Cache()).report(
+                prefix,
+                tokens=self.tokens,
+                whole=self.whole_tokens,
+                prefix_hash=self._chosen.prefix_hash(prefix.blocks).hex(),
+                before=previous.cache,
+            )
         return self
 
     @property

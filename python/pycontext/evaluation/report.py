@@ -147,4 +147,4 @@ def _spending(one: Spending) -> dict[str, Any]:
         price.model: {"without_cache": one.dollars(price, cache=False), "with_cache": one.dollars(price, cache=True)}
         for price in PRICES.values()
     }
-    return {**asdict(one), "same_prefix": one.prefix, "dollars": dollars}
+    return {**asdict(one), "same_prefix": one.prefix, "recall": one.recall, "dollars": dollars}

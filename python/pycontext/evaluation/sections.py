@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from pycontext.cache import Cache
 from pycontext.evaluation.bootstrap import Interval
 from pycontext.evaluation.contender import Role
 from pycontext.evaluation.report import CAVEATS, Report
@@ -187,12 +188,14 @@ def _relays(report: Report) -> list[Section]:
 
 
 def _spendings(report: Report) -> list[Section]:
-    headings = ["", "requests", "prompt tokens", "same beginning"]
+    headings = ["", "requests", "prompt tokens", "same beginning", "cost", "values held"]
     headings += [f"{price.model}{cache}" for price in PRICES.values() for cache in ("", ", cached")]
     note = (
         f"Every request before a message of the assistant; a budget is a quarter of what the session has in the end "
         f"beside its system messages. Same beginning: part of the bytes of all requests that is the beginning of the "
-        f"request before, system messages included. US dollars at list prices of {AS_OF} (`prices.py`)."
+        f"request before, system messages included. Cost: a request, in fresh prompt tokens, a cached one at "
+        f"{Cache().read:g} and a new one at {Cache().write:g}. Values held: calls that change something whose values, "
+        f"as far as they were said before, are all in the request. US dollars at list prices of {AS_OF} (`prices.py`)."
     )
     found = []
     for name, spendings in report.spendings.items():
@@ -200,7 +203,9 @@ def _spendings(report: Report) -> list[Section]:
         for one in spendings:
             dollars = [one.dollars(price, cache=cache) for price in PRICES.values() for cache in (False, True)]
             refused = f", {one.refused} sent whole" if one.refused else ""
-            cells = [f"{one.requests:,}{refused}", f"{one.tokens:,}", f"{one.prefix:.0%}"]
+            cells = [f"{one.requests:,}{refused}", f"{one.tokens:,}", f"{one.prefix:.1%}"]
+            recall = "-" if one.recall is None else f"{one.recall:.1%} of {one.calls}"
+            cells += [f"{one.cost(Cache().read, Cache().write) / one.requests:,.0f}" if one.requests else "-", recall]
             rows.append([one.name, *cells, *(f"{value:.2f}" for value in dollars)])
         found.append(Section(f"Cost of {name}", headings, rows, note))
     return found
