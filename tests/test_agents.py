@@ -19,7 +19,6 @@ from pycontext import (
     LLMUnavailableError,
     PluginError,
     ValidationError,
-    count_tokens,
 )
 from pycontext.agents import (
     Answer,
@@ -30,6 +29,7 @@ from pycontext.agents import (
     ToolCall,
     Turn,
 )
+from pycontext.tool_schemas import schema_tokens
 from reference import count_messages
 
 INTENT = {"primary_intent": "mms", "secondary_intents": ["refund"], "required_information": [], "confidence": 0.9}
@@ -108,7 +108,8 @@ def test_the_schemas_of_tools_count():
 
     done = asyncio.run(turn())
     assert model.options == [{"tools": schemas}]
-    assert done.prompt_tokens == count_messages(model.prompts[0]) + count_tokens(json.dumps(schemas)) <= 400
+    counted = schema_tokens(schemas, manager.counter)
+    assert done.prompt_tokens == count_messages(model.prompts[0]) + counted <= 400
     assert done.left_out > 0
 
 

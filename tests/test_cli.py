@@ -213,6 +213,8 @@ def test_standard_input_is_read(chats):
         (["count", "--text", "IN", "--encoding", "x"], USAGE, "counter 'x' is not one of o200k_base"),
         (["prune", "nowhere.jsonl", "--budget", "9"], NOT_FOUND, "nowhere.jsonl: No such file"),
         (["prune", "IN", "--budget", "9", "-o", "nowhere/out"], NOT_FOUND, "nowhere: No such file"),
+        (["inspect", "IN", "--why"], USAGE, "--why and --budget go together"),
+        (["inspect", "IN", "--why", "--budget", "9", "--policy", "best"], USAGE, "policy 'best' is not one of"),
         (["inspect", "nowhere.jsonl"], NOT_FOUND, "nowhere.jsonl: No such file"),
         (["count", "."], NOT_FOUND, ".: Is a directory"),
     ],
@@ -278,6 +280,27 @@ def test_inspect_finds_broken_exchanges(tmp_path):
     assert code == DONE
     assert "broken messages" in out
     assert "TOOL content" in out
+
+
+def test_inspect_says_why_a_message_stays_or_falls(tmp_path):
+    path = write(tmp_path / "in.jsonl", conversation("a"), conversation("b"))
+    code, out, _ = run("inspect", path, "--why", "--budget", 150, "--id", "b", "--json")
+    assert code == DONE
+    (receipt,) = lines_of(out)
+    assert receipt["id"] == "b"
+    assert receipt["tokens"] <= 150
+    assert [block["id"] for block in receipt["blocks"]] == [f"m{n}" for n in range(15)]
+    by_id = {block["id"]: block for block in receipt["blocks"]}
+    assert by_id["m0"]["reason"] == "pinned"
+    assert "found no room" in by_id["m2"]["why"]
+    code, out, _ = run("inspect", path, "--why", "--budget", 150)
+    assert code == DONE
+    assert out.count("no room") >= 4
+    assert "request" in out
+    code, out, _ = run("inspect", path, "--why", "--budget", 10)
+    assert code == PARTLY
+    assert out.count("are pinned") == 2
+    assert run("inspect", path, "--why", "--budget", 10, "--json")[0] == PARTLY
 
 
 def test_count_counts_requests_or_texts(chats, tmp_path):

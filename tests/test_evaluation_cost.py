@@ -66,6 +66,8 @@ def test_every_other_way_keeps_the_budget_and_the_water_mark_cuts_seldom():
 def test_a_request_whose_pins_do_not_fit_is_sent_whole():
     found = by_name([chat(2)], part=0.01)
     assert found["append only"].refused == 0
+    window = found.pop("sliding window")
+    assert window.refused == 0, "it sends its last unit whatever that needs"
     assert {one.refused for name, one in found.items() if name != "append only"} == {2}
     assert len({one.tokens for one in found.values()}) == 1
 
@@ -120,7 +122,7 @@ def test_values_of_calls_that_change_something_are_held_or_not():
         {"role": "system", "content": "Codes such as ABC123."},
         {"role": "user", "content": "Cancel XYZ789."},
         *chat(6)[1:],
-        call("get_reservation", id="XYZ789"),
+        call("get_reservation", id="that one"),
         result,
         {"role": "user", "content": "Yes, for Ann."},
         call("cancel_reservation", id="XYZ789", code="ABC123", other="NEW456", note="no"),

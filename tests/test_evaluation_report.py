@@ -170,7 +170,7 @@ def test_a_report_has_all_that_was_measured():
     assert "- nobody: no reason" in text
     assert f"sha256 {dataset().sha256[:16]}" in text
     found = made.to_dict()
-    assert found["cost"]["chats"][0]["dollars"]["Claude Sonnet 4.6"]["without_cache"] == 3.0
+    assert found["cost"]["chats"][0]["dollars"]["claude-sonnet-4-6"]["without_cache"] == 3.0
     assert json.dumps(found, allow_nan=False)
 
 

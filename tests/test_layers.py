@@ -25,7 +25,8 @@ MAY_IMPORT = {
     "limits": {"errors"},
     "strict_json": {"_core", "errors", "limits"},
     "jsonform": {"block", "errors"},
-    "budget": {"errors"},
+    "tool_schemas": {"counter", "errors"},
+    "budget": {"counter", "errors", "tool_schemas"},
     "cache": {"errors"},
     "prices": {"errors"},
     "difference": {"cache"},
@@ -198,7 +199,7 @@ MAY_IMPORT = {
     "agents.exchange": {"agents.client", "block", "blockset", "messages.openai"},
     "agents.request": {
         "_core", "agents.client", "block", "blockset", "budget", "counter", "errors", "manager", "policy", "scorer",
-        "selection",
+        "selection", "tool_schemas",
     },
     "agents.offload": {"manager"},
     "agents.base": {
@@ -331,9 +332,10 @@ MAY_IMPORT = {
         "budget", "cli.console", "cli.conversations", "cli.exits", "cli.options", "cli.source", "counter", "errors",
         "policy", "selection",
     },
+    "cli.why": {"cli.console", "cli.conversations", "errors", "selection"},
     "cli.inspect": {
-        "block", "cli.console", "cli.conversations", "cli.exits", "cli.options", "cli.source", "counter", "policy",
-        "selection",
+        "block", "cli.console", "cli.conversations", "cli.exits", "cli.options", "cli.source", "cli.why", "counter",
+        "errors", "policy", "selection",
     },
     "cli.count": {"cli.console", "cli.conversations", "cli.exits", "cli.options", "cli.source", "counter", "errors"},
     "cli.eval": {

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = (
     "agents.md", "counting.md", "evaluation.md", "handoff.md", "messages.md", "policies.md", "production.md",
-    "relevance.md",
+    "relevance.md", "requests.md",
     "sealing.md", "service.md", "statements.md", "stores.md", "versions.md",
 )  # fmt: skip
 TEXTS = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in DOCS)]
@@ -54,6 +54,7 @@ PAGES = [
     "docs/evaluation.md",
     "docs/policies.md",
     "docs/relevance.md",
+    "docs/requests.md",
     "docs/sealing.md",
     "docs/statements.md",
     "docs/stores.md",

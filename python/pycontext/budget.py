@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from pycontext.counter import DEFAULT_ENCODING, TokenCounter, as_counter
 from pycontext.errors import ValidationError, shown
+from pycontext.tool_schemas import ToolFormat, schema_tokens
 
 __all__ = ["Budget"]
 
@@ -47,6 +50,37 @@ class Budget:
     def available(self) -> int:
         """Tokens that the blocks may use, as rendered."""
         return self.max_tokens - self.reserve_output - self.overhead
+
+    @classmethod
+    def for_tools(
+        cls,
+        tools: Iterable[Mapping[str, Any]],
+        max_tokens: int,
+        *,
+        reserve_output: int = 0,
+        overhead: int = 0,
+        counter: str | TokenCounter = DEFAULT_ENCODING,
+        format: ToolFormat = "openai",
+    ) -> Budget:
+        """Return a budget for a request with tools, whose schemas are part of it.
+
+        Providers do not say how they write schemas: they are taken for an upper bound, and `exact` is False.
+
+        Args:
+            tools: schemas, in the form of OpenAI's or Anthropic's API.
+            max_tokens: as for `Budget`.
+            reserve_output: as for `Budget`.
+            overhead: what the request holds besides blocks and schemas.
+            counter: "o200k_base", another name that `get_counter` takes, or a plug-in.
+            format: whose API the request is for.
+
+        Raises:
+            ValidationError: a tool is no dict with a JSON and a name, or nothing is left for the blocks.
+            PluginError: the counter raised or returned what it must not.
+        """
+        check_tokens("overhead", overhead)
+        schemas = schema_tokens(tools, as_counter(counter), format)
+        return cls(max_tokens, reserve_output=reserve_output, overhead=overhead + schemas, exact=not schemas)
 
     @classmethod
     def of(cls, budget: Budget | int) -> Budget:

@@ -132,7 +132,8 @@ class CacheReport:
         """
         if not self.is_broken or self.breaks < _FEW or self.spent <= self.uncut_spent:
             return None
+        more = self.spent / self.uncut_spent - 1
         return (
-            f"pruning has cost {self.spent / self.uncut_spent - 1:.0%} more than it has saved, after {self.breaks} cuts: "
-            f"with a cache a larger budget, a lower low mark, or no cut at all costs less"
+            f"pruning has cost {more:.0%} more than it has saved, after {self.breaks} cuts: with a cache a larger "
+            f"budget, a lower low mark or no cut at all costs less"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
@@ -18,6 +17,7 @@ from pycontext.manager import ContextManager
 from pycontext.policy import Policy
 from pycontext.scorer import Scorer
 from pycontext.selection import Selection
+from pycontext.tool_schemas import schema_tokens
 
 __all__ = ["Asked", "Frame", "Request"]
 
@@ -121,8 +121,7 @@ class Frame:
         """What comes to the tokens of a session's blocks: of the texts around them, and of the schemas."""
         # What does not change from turn to turn is counted once.
         if counter.name not in self.counted:
-            # Providers do not say how they write schemas down.
-            schemas = count_with(counter, [json.dumps(list(self.schemas))])[0] if self.schemas else 0
+            schemas = schema_tokens(self.schemas, counter)
             self.counted[counter.name] = self._own((), counter), schemas
         own, schemas = self.counted[counter.name]
         if asked:

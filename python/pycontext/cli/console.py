@@ -27,6 +27,8 @@ WORDS: Final = {
     Reason.BELOW_THRESHOLD: "low score",
     Reason.DUPLICATE: "said twice",
     Reason.ORPHAN: "broken unit",
+    Reason.SHARE: "share is full",
+    Reason.CUT: "cut before",
 }
 
 

@@ -19,7 +19,9 @@ from pycontext.cli.conversations import Conversation
 from pycontext.cli.exits import Exit
 from pycontext.cli.options import add_input_options, whole
 from pycontext.cli.source import Source
+from pycontext.cli.why import show_why
 from pycontext.counter import get_counter
+from pycontext.errors import ValidationError
 from pycontext.policy import Policy
 from pycontext.selection import Reason
 
@@ -43,12 +45,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("input", metavar="IN.jsonl", help="file to read, - for standard input")
     parser.add_argument("--top", type=whole(0), default=10, metavar="N", help="how many of the largest to list (10)")
+    parser.add_argument("--why", action="store_true", help="show for every message whether it stays, and why")
+    parser.add_argument("--budget", type=whole(1), metavar="N", help="tokens of the whole request, for --why")
+    parser.add_argument("--policy", metavar="NAME", help="how --why chooses (relevance)")
+    parser.add_argument("--id", metavar="ID", help="of all conversations only this one")
     add_input_options(parser, json_help="one JSON object a conversation instead of tables")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> Exit:
     """Run the command."""
+    if args.why != (args.budget is not None):
+        raise ValidationError("--why and --budget go together")
+    # Before anything is read.
+    Policy.of(args.policy)
     report = Report(as_json=args.json)
     source = Source(
         args.input,
@@ -60,7 +70,13 @@ def run(args: argparse.Namespace) -> Exit:
     totals: Counter[str] = Counter()
     types: Counter[str] = Counter()
     largest: list[tuple[int, int, dict[str, Any]]] = []
+    overflows = 0
     for conversation in source:
+        if args.id is not None and conversation.id != args.id:
+            continue
+        if args.why:
+            overflows += not show_why(conversation, args.budget, args.policy, as_json=args.json)
+            continue
         facts = _facts(conversation)
         if args.json:
             sys.stdout.write(json.dumps(facts) + "\n")
@@ -74,12 +90,12 @@ def run(args: argparse.Namespace) -> Exit:
         elif largest:
             heapq.heappushpop(largest, entry)
     totals["bad_lines"] = source.bad_lines
-    if not args.json:
+    if not args.json and not args.why:
         console = Console()
         console.print(_totals_table(args.input, totals, types, console.width))
         if largest:
             console.print(_largest_table(largest, console.width))
-    return Exit.PARTLY if source.bad_lines else Exit.DONE
+    return Exit.PARTLY if source.bad_lines or overflows else Exit.DONE
 
 
 def _facts(conversation: Conversation) -> dict[str, Any]:
