@@ -108,7 +108,7 @@ def test_the_schemas_of_tools_count():
 
     done = asyncio.run(turn())
     assert model.options == [{"tools": schemas}]
-    counted = schema_tokens(schemas, manager.counter)
+    counted = schema_tokens(schemas, agent.manager.counter)
     assert done.prompt_tokens == count_messages(model.prompts[0]) + counted <= 400
     assert done.left_out > 0
 

@@ -66,6 +66,10 @@ MAY_IMPORT = {
         "_core", "arrays", "block", "blocklist", "budget", "counter", "errors", "fit", "formatter", "limits",
         "metrics", "policy", "query", "scorer", "selection",
     },
+    "chat": {
+        "blockset", "budget", "counter", "errors", "formatter", "messages.calls", "messages.fields", "messages.openai",
+        "policy", "query", "scorer", "selection",
+    },
     "package": {
         "_core", "block", "blockset", "budget", "counter", "errors", "jsonform", "limits", "metrics", "strict_json",
     },
@@ -546,7 +550,7 @@ BINDING_MAY_USE = {
     "block": {"class", "error", "field", "text"},
     "table": {"block", "text"},
     "state": {"table", "text"},
-    "batch": {"block", "class", "field", "text"},
+    "batch": {"block", "class", "field"},
     "policy": {"class", "error", "field"},
     "escape": set(),
     "json": set(),

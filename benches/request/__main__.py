@@ -18,7 +18,7 @@ from benches.data import ROOT, missing
 from benches.frame import Row, Spread, compare, longer, race
 from benches.page import machine, markdown, markdown_of, number, seconds, table_of
 from benches.request.cases import Case, Outcome, cases, outcomes
-from benches.request.ours import AGAIN, LIVE, OURS, Again, Cold, Floor, Live, Loop, Threaded, copied
+from benches.request.ours import AGAIN, LIVE, OURS, Again, Blocks, Cold, Floor, Live, Loop, Threaded, copied
 from benches.request.peers import Peer, Request, peers
 from benches.request.plot import draw
 from benches.request.rule import Check, request_tokens
@@ -181,6 +181,7 @@ def measure(ready: list[Peer], rounds: int, size: int) -> Measured:
     ours = [
         Cold(COLD),
         Cold("pycontext, cold, by evidence", "evidence"),
+        Blocks("pycontext, cold, by blocks"),
         Again(AGAIN_SAME),
         Again("pycontext, one more and all again, read from JSON", is_read_anew=True),
         Live(LIVE_SET),

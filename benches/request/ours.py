@@ -9,7 +9,7 @@ from typing import Any
 from benches.request.peers import Peer, Request
 from benches.request.rule import Message, encoding
 from benches.request.transcript import all_texts
-from pycontext import BlockSet, prune
+from pycontext import BlockSet, Chat, prune
 from pycontext.messages.openai import to_blocks
 
 OURS = "pycontext-layer"
@@ -18,13 +18,22 @@ AGAIN, LIVE = 3, 20
 
 
 class Cold(Peer):
-    """From chat messages to chat messages."""
+    """From chat messages to chat messages, which nobody has read before."""
 
     distribution = OURS
 
     def __init__(self, name: str, policy: str | None = None) -> None:
         super().__init__(name)
         self.policy = policy
+
+    def fit(self, given: Any) -> Any:
+        messages, budget = given
+        chat = Chat()
+        return chat.messages(chat.prune(messages, budget, policy=self.policy))
+
+
+class Blocks(Cold):
+    """The same by blocks that a program has in its hands in between."""
 
     def fit(self, given: Any) -> Any:
         messages, budget = given
@@ -42,14 +51,15 @@ class Again(Peer):
         self.is_read_anew = is_read_anew
 
     def prepare(self, request: Request) -> Any:
-        prune(to_blocks(request.messages), request.budget).messages()
+        chat = Chat()
+        chat.prune(request.messages, request.budget)
         sent = [request.messages + request.more[: step + 1] for step in range(self.steps)]
-        return [copied(messages) for messages in sent] if self.is_read_anew else sent, request.budget
+        return chat, [copied(messages) for messages in sent] if self.is_read_anew else sent, request.budget
 
     def fit(self, given: Any) -> Any:
-        sent, budget = given
+        chat, sent, budget = given
         for messages in sent:
-            kept = prune(to_blocks(messages), budget).messages()
+            kept = chat.messages(chat.prune(messages, budget))
         return kept
 
 

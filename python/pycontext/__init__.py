@@ -7,6 +7,7 @@ from pycontext.block import ContextBlock, ContextType
 from pycontext.blockset import BlockSet, prune
 from pycontext.budget import Budget
 from pycontext.cache import Cache, CacheReport, Prefix
+from pycontext.chat import Chat
 from pycontext.counter import (
     TokenCounter,
     count_tokens,
@@ -94,6 +95,7 @@ __all__ = [
     "BusyError",
     "Cache",
     "CacheReport",
+    "Chat",
     "Conflict",
     "ConflictError",
     "ContextBenchmark",

@@ -65,6 +65,7 @@ class BlockSet(BlockList):
         timestamp: Sequence[int] | NDArray[np.int64] | None = None,
         token_count: Sequence[int] | NDArray[np.uint32] | None = None,
         references: Sequence[Sequence[str]] | None = None,
+        metadata: Sequence[Mapping[str, str]] | None = None,
         counter: str | TokenCounter = DEFAULT_ENCODING,
     ) -> Self:
         """Make a set of columns, one entry a block in each; makes no `ContextBlock`.
@@ -77,7 +78,39 @@ class BlockSet(BlockList):
             timestamp: milliseconds since the epoch; None for now.
             token_count: tokens of the contents alone; None to have them counted.
             references: ids of other blocks.
+            metadata: str to str; a block of an adapter has its provider's fields there.
             counter: what counts tokens.
+
+        Raises:
+            ValidationError: the columns differ in length, or a value is outside its limits; the message has its row.
+            PluginError: the counter raised or returned what it must not.
+        """
+        blocks = cls(counter=counter)
+        blocks.extend_columns(
+            content,
+            type,
+            score,
+            id=id,
+            timestamp=timestamp,
+            token_count=token_count,
+            references=references,
+            metadata=metadata,
+        )
+        return blocks
+
+    def extend_columns(
+        self,
+        content: Sequence[str],
+        type: Sequence[ContextType],
+        score: Sequence[float] | NDArray[np.float64],
+        *,
+        id: Sequence[str] | None = None,
+        timestamp: Sequence[int] | NDArray[np.int64] | None = None,
+        token_count: Sequence[int] | NDArray[np.uint32] | None = None,
+        references: Sequence[Sequence[str]] | None = None,
+        metadata: Sequence[Mapping[str, str]] | None = None,
+    ) -> None:
+        """Append blocks given by their columns, as `from_columns` takes them, all or none; makes no `ContextBlock`.
 
         Raises:
             ValidationError: the columns differ in length, or a value is outside its limits; the message has its row.
@@ -90,18 +123,18 @@ class BlockSet(BlockList):
         ids = None if id is None else column("id", id)
         counts = None if token_count is None else integers("token_count", token_count, 2**32 - 1)
         tied = None if references is None else column("references", references)
+        fields = None if metadata is None else column("metadata", metadata)
         read = {"type": types, "score": scores, "timestamp": times, "id": ids, "token_count": counts}
-        for name, values in {**read, "references": tied}.items():
+        for name, values in {**read, "references": tied, "metadata": fields}.items():
             if values is not None and len(values) != len(contents):
                 raise ValidationError(f"{name} {shown(values)} has not one entry for each of {len(contents)} blocks")
-        blocks = cls(counter=counter)
-        is_plugged = counts is None and not isinstance(blocks.counter, EncodingCounter)
+        is_plugged = counts is None and not isinstance(self._counter, EncodingCounter)
         # What is no text is for the core to refuse.
         if is_plugged and all(isinstance(text, str) for text in contents):
-            counts = count_with(blocks.counter, contents)
-        blocks._columns.extend_columns(contents, types, scores, times, ids, counts, tied)
-        blocks._revision += bool(contents)
-        return blocks
+            counts = count_with(self._counter, contents)
+        with self.settled():
+            self._columns.extend_columns(contents, types, scores, times, ids, counts, tied, fields)
+            self._revision += bool(contents)
 
     @classmethod
     def decoded(

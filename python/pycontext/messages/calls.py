@@ -42,6 +42,12 @@ class Waiting:
     def __init__(self) -> None:
         self._blocks: defaultdict[str, list[str]] = defaultdict(list)
 
+    def copy(self) -> Waiting:
+        """Return the same calls, to go on with apart."""
+        other = Waiting()
+        other._blocks.update({name: list(blocks) for name, blocks in self._blocks.items() if blocks})
+        return other
+
     def call(self, block_id: str, names: Iterable[str]) -> None:
         """Note the calls of a block."""
         for name in names:

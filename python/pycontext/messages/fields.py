@@ -80,7 +80,7 @@ def checked_role(message: object, types: Mapping[str, ContextType]) -> ContextTy
     Raises:
         ValidationError: it is no dict, or its role is none of `types`.
     """
-    if not isinstance(message, Mapping):
+    if type(message) is not dict and not isinstance(message, Mapping):
         raise ValidationError(f"{shown(message)} is {type(message).__name__}, not a dict")
     role = message.get("role")
     kind = types.get(role) if isinstance(role, str) else None
@@ -118,6 +118,13 @@ def dump(key: object, value: object) -> str:
     Raises:
         ValidationError: the key is no string, or there is no such JSON.
     """
+    if type(key) is str:
+        try:
+            if is_own_json(value):
+                return encode(value)
+        except (TypeError, ValueError, RecursionError):
+            # Said below.
+            pass
     return _dumped(key, value)[0]
 
 
@@ -188,6 +195,19 @@ def text_slots(parts: object, types: tuple[str, ...] = ("text",)) -> list[Slot]:
 def is_text(value: object) -> bool:
     """Return whether a value is a text, or stands for the content of the block."""
     return isinstance(value, str) or value is True
+
+
+def is_own_json(value: Any) -> bool:
+    """Return whether a value certainly comes back from its JSON as it is: texts, numbers, lists and dicts of these."""
+    kind = type(value)
+    if kind is str or kind is bool or kind is int or kind is float or value is None:
+        return True
+    if kind is dict:
+        for key, each in value.items():
+            if type(key) is not str or not (type(each) is str or is_own_json(each)):
+                return False
+        return True
+    return kind is list and all(map(is_own_json, value))
 
 
 def _dumped(key: object, value: Any) -> tuple[str, Any]:

@@ -11,7 +11,8 @@ Clients repeat ids (in 25 of 100 recorded conversations), so the id alone would 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from json.encoder import encode_basestring
 from typing import Any, Final
 
 from pycontext._core import escape, header
@@ -41,7 +42,19 @@ _PREFIX: Final = "openai."
 _ROLE: Final = "openai.role"
 _CONTENT: Final = "openai.content"
 _CALL_ID: Final = "openai.tool_call_id"
+# Members of an Enum are slow to ask for.
+_AGENT: Final = ContextType.AGENT
+_TOOL: Final = ContextType.TOOL
+# Roles that belong to a type, and the fields of a message that has nothing but a text.
+_PLAIN_ROLES: Final = frozenset(_ROLE_OF_TYPE.values())
+_PLAIN: Final = ["role", "content"]
+_PLAIN_FIELDS: Final = len(_PLAIN)
+_NO_REFERENCES: Final[list[str]] = []
 _RESULT_ROLES: Final = ('"tool"', '"function"')
+
+
+# What a message says, as fields of a block: its number, type, content, metadata and references.
+Fields = tuple[int, ContextType, str, dict[str, str], list[str]]
 
 
 def to_blocks(
@@ -63,23 +76,27 @@ def to_blocks(
         ValidationError: a message is no dict with a known role, its content is neither str, list nor null, or a field
             is no JSON; the error says which one.
     """
-    blocks: list[ContextBlock] = []
     waiting = waiting_in(after)
-    for index, message in enumerate(checked_list("messages", messages)):
-        block_id = f"m{start + index}"
+    return [_block(fields, start) for fields in read(messages, start, waiting)]
+
+
+def read(messages: Iterable[Mapping[str, Any]], start: int, waiting: Waiting) -> Iterator[Fields]:
+    """Read chat messages as `to_blocks` does, one after the other; makes no block of them.
+
+    Raises:
+        ValidationError: a message is none; the error says which one.
+    """
+    for number, message in enumerate(checked_list("messages", messages), start):
         try:
             kind, content, metadata = _read(message)
-            references: list[str] = []
-            if kind is ContextType.TOOL:
-                references = waiting.answer(block_id, answered_by(message))
-            elif kind is ContextType.AGENT:
-                waiting.call(block_id, calls_of(message))
-            score = SCORE_OF_TYPE[kind]
-            block = ContextBlock(block_id, content, score, kind, metadata, start + index, references=references)
+            references = _NO_REFERENCES
+            if kind is _TOOL:
+                references = waiting.answer(f"m{number}", answered_by(message))
+            elif kind is _AGENT and len(message) > _PLAIN_FIELDS:
+                waiting.call(f"m{number}", calls_of(message))
         except ValidationError as error:
-            raise ValidationError(f"messages[{index}]: {error}") from None
-        blocks.append(block)
-    return blocks
+            raise ValidationError(f"messages[{number - start}]: {error}") from None
+        yield number, kind, content, metadata, references
 
 
 def from_blocks(blocks: Iterable[ContextBlock]) -> list[dict[str, Any]]:
@@ -127,17 +144,36 @@ def from_fields(fields: Sequence[Any]) -> dict[str, Any]:
     return _write(block_id, ContextType(number), content, metadata, origin)
 
 
+def _block(fields: Fields, start: int) -> ContextBlock:
+    number, kind, content, metadata, references = fields
+    try:
+        return ContextBlock(
+            f"m{number}", content, SCORE_OF_TYPE[kind], kind, metadata, number, references=list(references)
+        )
+    except ValidationError as error:
+        raise ValidationError(f"messages[{number - start}]: {error}") from None
+
+
 def _read(message: Mapping[str, Any]) -> tuple[ContextType, str, dict[str, str]]:
     kind = checked_role(message, _TYPE_OF_ROLE)
     content = message.get("content")
-    fields = list(message.items())
+    keys = list(message)
     is_plain = (
         isinstance(content, str)
-        and message["role"] == _ROLE_OF_TYPE[kind]
-        and [key for key, _ in fields[:2]] == ["role", "content"]
-        and (kind is not ContextType.TOOL or "tool_call_id" in message)
+        and keys[:_PLAIN_FIELDS] == _PLAIN
+        and message["role"] in _PLAIN_ROLES
+        and (kind is not _TOOL or "tool_call_id" in message)
     )
-    metadata = {f"{_PREFIX}{key}": dump(key, value) for key, value in fields[2 if is_plain else 0 :]}
+    metadata = {}
+    for key in keys[_PLAIN_FIELDS:] if is_plain else keys:
+        value = message[key]
+        # Most fields are texts and null: a call each would take longer than they do.
+        if type(value) is str and type(key) is str:
+            metadata[_PREFIX + key] = encode_basestring(value)
+        elif value is None and type(key) is str:
+            metadata[_PREFIX + key] = "null"
+        else:
+            metadata[f"{_PREFIX}{key}"] = dump(key, value)
     if isinstance(content, str):
         if not is_plain:
             metadata[_CONTENT] = "true"

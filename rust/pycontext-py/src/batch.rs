@@ -11,8 +11,7 @@ use pyo3::types::{PyList, PyString};
 
 use crate::block::{Count, Fields};
 use crate::class;
-use crate::field::{backed, integer, kind, references, score};
-use crate::text::Text;
+use crate::field::{backed, integer, kind, metadata, references, score};
 
 /// A column of numbers.
 #[derive(Debug, FromPyObject)]
@@ -35,6 +34,7 @@ pub struct Columns<'a, 'py> {
     /// `None` to have them counted.
     pub counts: Option<&'a Numbers<'py, i64>>,
     pub references: Option<&'a Bound<'py, PyList>>,
+    pub metadata: Option<&'a Bound<'py, PyList>>,
 }
 
 impl Columns<'_, '_> {
@@ -50,7 +50,12 @@ impl Columns<'_, '_> {
         let row = |row: usize| -> Result<Fields, Fault> {
             let limits = Limits::DEFAULT;
             let content = backed(&item(self.contents, row)?, "content")?;
-            limits.sizes(&content, std::iter::empty())?;
+            let metadata = match self.metadata {
+                Some(dicts) => metadata(&item(dicts, row)?)?,
+                None => Vec::new(),
+            };
+            let pairs = metadata.as_chunks().0.iter().map(|[key, value]| (&**key, &**value));
+            limits.sizes(&content, pairs)?;
             let score = match scores {
                 View::Array(array) => array.get(row).copied().ok_or_else(shrunk)?,
                 View::List(list) => score(&item(list, row)?)?,
@@ -75,10 +80,10 @@ impl Columns<'_, '_> {
                 content: content.into(),
                 score,
                 kind: kind(&item(self.types, row)?, kinds)?,
-                metadata: Vec::new(),
+                rare: Rare::of(references, &metadata),
+                metadata,
                 timestamp,
                 count: count.map_or(Count::Unknown, Count::Given),
-                rare: Rare::<Text>::of(references, &[]),
                 origin: None,
             })
         };

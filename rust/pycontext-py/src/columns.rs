@@ -249,11 +249,21 @@ impl Columns {
         ids: Option<&Bound<'_, PyList>>,
         counts: Option<Numbers<'_, i64>>,
         references: Option<&Bound<'_, PyList>>,
+        metadata: Option<&Bound<'_, PyList>>,
     ) -> PyResult<()> {
         let py = contents.py();
         let (scores, timestamps, counts) = (&scores, &timestamps, counts.as_ref());
         let columns =
-            batch::Columns { contents, types, scores, timestamps, ids, counts, references };
+            batch::Columns {
+            contents,
+            types,
+            scores,
+            timestamps,
+            ids,
+            counts,
+            references,
+            metadata,
+        };
         let failed = |(row, fault): (usize, Fault)| raise(py, &fault.at(Some(row), None));
         let fields = columns.read(py, self.table(py).len())?.map_err(failed)?;
         let tokens = self.tokens(py, &fields, None)?;
