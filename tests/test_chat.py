@@ -30,6 +30,14 @@ MESSAGES = st.one_of(
         st.lists(CALL_IDS, min_size=1, max_size=3),
     ),
     st.builds(lambda id, text: {"role": "tool", "tool_call_id": id, "content": text}, CALL_IDS, TEXTS),
+    st.builds(
+        lambda value: {"role": "user", "content": "x", "extra": value},
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+            max_leaves=5,
+        ),
+    ),
     st.builds(lambda text: {"role": "function", "name": "f", "content": text}, TEXTS),
 )
 

@@ -136,6 +136,24 @@ class BlockSet(BlockList):
             self._columns.extend_columns(contents, types, scores, times, ids, counts, tied, fields)
             self._revision += bool(contents)
 
+    def extend_chat(self, messages: list[Any], start: int, tied: dict[int, list[str]]) -> bool:
+        """Append OpenAI chat messages of the usual shapes, all or none, as blocks `m0`, `m1`, ...
+
+        Args:
+            messages: as `openai.to_blocks` takes them.
+            start: number of the first one.
+            tied: references of results, by number.
+
+        Returns:
+            False where a message has another shape or is outside a limit, or a plug-in counts: nothing was appended.
+        """
+        if not isinstance(self._counter, EncodingCounter):
+            return False
+        with self.settled():
+            is_done = self._columns.extend_chat(messages, start, tied)
+            self._revision += is_done and bool(messages)
+        return is_done
+
     @classmethod
     def decoded(
         cls,

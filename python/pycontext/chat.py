@@ -14,7 +14,7 @@ from pycontext.errors import ValidationError, shown
 from pycontext.formatter import Render
 from pycontext.messages.calls import Waiting
 from pycontext.messages.fields import SCORE_OF_TYPE
-from pycontext.messages.openai import read, to_blocks
+from pycontext.messages.openai import Fields, read, tied, to_blocks
 from pycontext.policy import Policy
 from pycontext.query import Query
 from pycontext.selection import Selection
@@ -132,10 +132,18 @@ class Chat:
     def _extend(self, messages: list[Message], start: int) -> None:
         """Read messages behind those that there are, all or none."""
         waiting = self._waiting.copy()
-        fields = list(read(messages, start, waiting))
-        kept = [_copied(message) for message in messages]
+        kept = [_copied(message) for message in messages] if all(map(_is_dict, messages)) else []
+        is_usual = bool(kept) and self._blocks.extend_chat(messages, start, tied(messages, start, waiting))
+        if not is_usual:
+            waiting = self._waiting.copy()
+            self._extend_with(list(read(messages, start, waiting)), messages, start)
+            kept = [_copied(message) for message in messages]
+        self._read += kept
+        self._waiting = waiting
+
+    def _extend_with(self, fields: list[Fields], messages: list[Message], start: int) -> None:
+        numbers, kinds, contents, metadata, references = zip(*fields, strict=True) if fields else ((),) * 5
         try:
-            numbers, kinds, contents, metadata, references = zip(*fields, strict=True) if fields else ((),) * 5
             self._blocks.extend_columns(
                 list(contents),
                 list(kinds),
@@ -149,8 +157,10 @@ class Chat:
             # In the words of the adapter, which names the message.
             to_blocks(messages, start=start)
             raise
-        self._read += kept
-        self._waiting = waiting
+
+
+def _is_dict(message: object) -> bool:
+    return type(message) is dict
 
 
 def _listed(messages: object) -> list[Any]:

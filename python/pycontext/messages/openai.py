@@ -50,6 +50,7 @@ _PLAIN_ROLES: Final = frozenset(_ROLE_OF_TYPE.values())
 _PLAIN: Final = ["role", "content"]
 _PLAIN_FIELDS: Final = len(_PLAIN)
 _NO_REFERENCES: Final[list[str]] = []
+_RESULTS: Final = ("tool", "function")
 _RESULT_ROLES: Final = ('"tool"', '"function"')
 
 
@@ -78,6 +79,19 @@ def to_blocks(
     """
     waiting = waiting_in(after)
     return [_block(fields, start) for fields in read(messages, start, waiting)]
+
+
+def tied(messages: Iterable[Mapping[str, Any]], start: int, waiting: Waiting) -> dict[int, list[str]]:
+    """Return the references of results by number, of messages that `read` would read; what is none is passed over."""
+    found = {}
+    for number, message in enumerate(messages, start):
+        role = message.get("role")
+        if role == "assistant":
+            if len(message) > _PLAIN_FIELDS:
+                waiting.call(f"m{number}", calls_of(message))
+        elif role in _RESULTS:
+            found[number] = waiting.answer(f"m{number}", answered_by(message))
+    return found
 
 
 def read(messages: Iterable[Mapping[str, Any]], start: int, waiting: Waiting) -> Iterator[Fields]:

@@ -362,9 +362,8 @@ impl Fates {
     fn refuse_duplicates<T: AsRef<str>>(&mut self, input: &Input<'_, T>) {
         // What stays in any case is the copy that stays.
         let is_sure = |row: usize| self.by_row[row].is_some_and(Reason::is_kept);
-        let is_candidate = |row: usize| {
-            input.units.is_single(row) && (self.by_row[row].is_none() || is_sure(row))
-        };
+        let is_candidate =
+            |row: usize| input.units.is_single(row) && (self.by_row[row].is_none() || is_sure(row));
         let is_pinned = is_sure;
         let found = duplicates(input.columns, input.scores, is_candidate, is_pinned);
         for (row, copy) in found {

@@ -13,10 +13,11 @@ use pycontext_core::row::Row;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::batch::{self, Numbers};
 use crate::block::{Fields, RawFields, placed, read};
+use crate::chat::Reader;
 use crate::count;
 use crate::error::{fenced, raise, refuse};
 use crate::field::{self, backed};
@@ -253,8 +254,7 @@ impl Columns {
     ) -> PyResult<()> {
         let py = contents.py();
         let (scores, timestamps, counts) = (&scores, &timestamps, counts.as_ref());
-        let columns =
-            batch::Columns {
+        let columns = batch::Columns {
             contents,
             types,
             scores,
@@ -268,6 +268,22 @@ impl Columns {
         let fields = columns.read(py, self.table(py).len())?.map_err(failed)?;
         let tokens = self.tokens(py, &fields, None)?;
         self.add(py, fields.into_iter().zip(tokens).map(|(fields, tokens)| fields.into_row(tokens)))
+    }
+
+    /// Append chat messages, the first of which has the number `start`, all or none; `tied` has references by number.
+    /// False where a message has a shape that is not known here, or is outside a limit: then nothing was appended.
+    fn extend_chat(
+        &self,
+        messages: &Bound<'_, PyList>,
+        start: usize,
+        tied: &Bound<'_, PyDict>,
+    ) -> PyResult<bool> {
+        let py = messages.py();
+        let Some(fields) = Reader::new(start, tied).read(messages) else { return Ok(false) };
+        let tokens = self.tokens(py, &fields, None)?;
+        let rows = fields.into_iter().zip(tokens);
+        self.add(py, rows.map(|(fields, tokens)| fields.into_row(tokens)))?;
+        Ok(true)
     }
 
     /// Take blocks that were decoded in the place of all; `counts` has the tokens of those that have none, where a

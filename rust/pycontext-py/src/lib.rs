@@ -6,6 +6,7 @@ mod arrays;
 mod arrow;
 mod batch;
 mod block;
+mod chat;
 mod class;
 mod columns;
 mod cost;
