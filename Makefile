@@ -20,10 +20,12 @@ BENCH_TOOLS := langchain-core matplotlib msgspec orjson protobuf scikit-learn \
 	bm25s numba PyStemmer rank-bm25 tantivy
 # Libraries that counting is measured against; one that cannot be installed is left out.
 TOKEN_PEERS := gigatoken fastokens toktok-rs rs-bpe
+# Libraries that whole requests are measured against; likewise.
+REQUEST_PEERS := ctx-compact cendor-contextkit ctxbudgeter agent-framework-core
 EVAL_TOOLS := scikit-learn compaction-conformance-kit retainkit
 FUZZ_TOOLS := atheris
 
-BESIDE := $(PROTOBUFS:%=.cache/protobuf-%/done) $(REDIS_PYS:%=.cache/redis-py-%/done)
+BESIDE := $(PROTOBUFS:%=.cache/protobuf-%/done) $(REDIS_PYS:%=.cache/redis-py-%/done) .cache/frameworks/done
 
 SECONDS ?= 60
 STRINGS ?= 1000000
@@ -55,8 +57,9 @@ lint: .venv/wheel .venv/test ## formatting, lints and types; the stub against th
 	$(BIN)/mypy
 	cd .venv && bin/python -m mypy.stubtest pycontext._core --mypy-config-file ../pyproject.toml
 
-bench: .venv/wheel .venv/bench ## measure, print one table, keep it in benches/README.md
+bench: .venv/wheel .venv/bench .venv/peers ## measure, print the tables, keep them in benches/README.md and benches/request.md
 	$(BIN)/python -m benches
+	$(BIN)/python -m benches.request
 
 bench-store: .venv/wheel .venv/bench redis-server ## measure the stores, keep that in benches/stores.md
 	$(BIN)/python -m benches.store
@@ -117,6 +120,12 @@ endef
 .cache/redis-py-%/done: | .venv/build
 	$(call install-beside,redis)
 
+# What langchain and openai-agents need does not go together with what is in .venv.
+.cache/frameworks/done: tests/frameworks.txt | .venv/build
+	rm -rf $(@D)
+	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target $(@D) --requirement $<
+	@touch $@
+
 # The one on PATH, else one that is fetched into .cache/redis, once; PYCONTEXT_SKIP_REDIS=1 leaves it and its tests out.
 redis-server: | .venv/build
 	@$(BIN)/python tests/servers/program.py
@@ -137,5 +146,5 @@ redis-server: | .venv/build
 	@touch $@
 
 .venv/peers: .venv/build
-	@for peer in $(TOKEN_PEERS); do $(PIP) $$peer || echo "$$peer could not be installed and is left out" >&2; done
+	@for peer in $(TOKEN_PEERS) $(REQUEST_PEERS); do $(PIP) $$peer || echo "$$peer could not be installed and is left out" >&2; done
 	@touch $@

@@ -30,9 +30,10 @@ def test_the_wheel_has_all_it_needs(wheel):
     assert not [name for name in names if name.startswith(("tests", "benches")) or name.endswith(".pyc")]
     metadata = next(name for name in names if name.endswith(".dist-info/METADATA"))
     text = zipfile.ZipFile(wheel).read(metadata).decode()
-    needed = re.findall(r"^Requires-Dist: ([\w-]+)(?:.*extra == '(\w+)')?", text, re.MULTILINE)
+    needed = re.findall(r"^Requires-Dist: ([\w-]+)(?:.*extra == '([\w-]+)')?", text, re.MULTILINE)
     extras = {
-        ("anthropic", "anthropic"), ("cryptography", "crypto"), ("datadog", "datadog"),
+        ("anthropic", "anthropic"), ("cryptography", "crypto"), ("datadog", "datadog"), ("langchain", "langchain"),
+        ("openai-agents", "openai-agents"),
         ("matplotlib", "plots"), ("onnxruntime", "embeddings"), ("openai", "openai"),
         ("opentelemetry-api", "otel"), ("prometheus-client", "metrics"), ("protobuf", "protobuf"),
         ("redis", "redis"), ("starlette", "service"), ("tokenizers", "embeddings"),

@@ -61,6 +61,7 @@ from pycontext.prices import Bill, Price, read_prices
 from pycontext.scorer import ConversationScorer, LexicalScorer, Scorer
 from pycontext.selection import Dropped, Reason, Selection
 from pycontext.shadow import ShadowReport
+from pycontext.shorten import Shorten
 from pycontext.store import (
     AsyncContextStore,
     ContextStore,
@@ -147,6 +148,7 @@ __all__ = [
     "Selection",
     "SessionGoneError",
     "ShadowReport",
+    "Shorten",
     "SignatureError",
     "StoreBusyError",
     "StoreCorruptError",

@@ -23,6 +23,7 @@ from pycontext.policy import Policy, check_fraction
 from pycontext.query import Query, turns_of
 from pycontext.scorer import LexicalScorer, score_with
 from pycontext.selection import Selection
+from pycontext.shorten import Shorten, prune_shortened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,6 +35,9 @@ __all__ = ["BlockSet", "prune"]
 
 # Under the name of what it is about.
 _LOG: Final = logging.getLogger("pycontext.cache")
+
+# By which every block has a price, and which cuts nothing.
+_WHOLE: Final = Policy("whole", duplicates="keep")
 
 
 class BlockSet(BlockList):
@@ -482,9 +486,12 @@ class BlockSet(BlockList):
         now: int | None = None,
         pin: Iterable[str] = (),
         previous: Selection | None = None,
+        shorten: Shorten | Literal["tool"] | None = None,
     ) -> Selection:
         """Choose the blocks that stay, as the function `prune` does; works on a snapshot while others go on."""
         available = available_of(budget)
+        if shorten is not None:
+            return self._shortened(shorten, budget, policy, query, scorer, render, now, pin, previous)
         if previous is None and type(budget) is int:
             return self._prune(available, policy, query, scorer, render, now, pin, None)
         if previous is not None and not isinstance(previous, Selection):
@@ -501,6 +508,43 @@ class BlockSet(BlockList):
         if report is not None and report.warning is not None and report.breaks.bit_count() == 1:
             _LOG.warning("%s", report.warning)
         return selection
+
+    def _shortened(
+        self,
+        shorten: Shorten | Literal["tool"],
+        budget: Budget | int,
+        policy: Policy | str | None,
+        query: Query | None,
+        scorer: Scorer | None,
+        render: Render,
+        now: int | None,
+        pin: Iterable[str],
+        previous: Selection | None,
+    ) -> Selection:
+        if not isinstance(render, str):
+            raise ValidationError("shorten needs render openai or text")
+        pins = _pins(pin)
+
+        def choose(blocks: BlockSet) -> Selection:
+            return blocks.prune(
+                budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pins, previous=previous
+            )
+
+        return prune_shortened(self.snapshot(), Shorten.of(shorten), pins, render, choose)
+
+    def columns(self) -> _core.Columns:
+        """Return the columns as they are now, with what was written to blocks that are held."""
+        with self.settled():
+            return self._columns.snapshot()
+
+    def costs(self, render: str) -> list[int]:
+        """Return the tokens of every block rendered as "openai" or "text".
+
+        Raises:
+            ValidationError: there is no such rendering.
+            PluginError: the counter raised or returned what it must not.
+        """
+        return self.prune(LARGEST_BUDGET, policy=_WHOLE, render=render).costs()
 
     def _prune(
         self,
@@ -637,6 +681,7 @@ def prune(
     now: int | None = None,
     pin: Iterable[str] = (),
     previous: Selection | None = None,
+    shorten: Shorten | Literal["tool"] | None = None,
 ) -> Selection:
     """Choose the blocks that fit a budget; changes nothing.
 
@@ -661,6 +706,7 @@ def prune(
         pin: ids of more blocks that must stay.
         previous: the selection of the request before. Policies with a cache go on from it; under all others it is what
             `Selection.cache` compares with.
+        shorten: what may stay in a shorter form where not all fits, "tool" for results of tools; None for nothing.
 
     Returns:
         The selection, with a reason for every block.
@@ -683,7 +729,15 @@ def prune(
         source = list(found)
         found = BlockSet((replace(block, token_count=None) for block in source), counter=plugin)
     selection = found.prune(
-        budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin, previous=previous
+        budget,
+        policy=policy,
+        query=query,
+        scorer=scorer,
+        render=render,
+        now=now,
+        pin=pin,
+        previous=previous,
+        shorten=shorten,
     )
     return selection if source is None else selection.over(source)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pycontext.blockset import BlockSet
 from pycontext.budget import Budget
@@ -18,6 +18,7 @@ from pycontext.messages.openai import Fields, read, tied, to_blocks
 from pycontext.policy import Policy
 from pycontext.query import Query
 from pycontext.selection import Selection
+from pycontext.shorten import Shorten
 
 if TYPE_CHECKING:
     from pycontext.scorer import Scorer
@@ -75,6 +76,7 @@ class Chat:
         render: Render = "openai",
         now: int | None = None,
         pin: Iterable[str] = (),
+        shorten: Shorten | Literal["tool"] | None = None,
     ) -> Selection:
         """Choose the messages that fit, as `prune` does; a policy with a cache goes on from the selection before.
 
@@ -96,6 +98,7 @@ class Chat:
                 render=render,
                 now=now,
                 pin=pin,
+                shorten=shorten,
                 previous=None if chosen.cache is None else self._last,
             )
             # To hold one has the columns copied at the next message.
@@ -103,7 +106,7 @@ class Chat:
         return selection
 
     def messages(self, selection: Selection) -> list[Message]:
-        """Return the caller's own messages of what a selection of the last list keeps, in order.
+        """Return the caller's own messages of what a selection of the last list keeps; shortened ones are new.
 
         Raises:
             ValidationError: it is no selection, or one of a longer list.
@@ -114,7 +117,10 @@ class Chat:
         own = self._own
         if rows and rows[-1] >= len(own):
             raise ValidationError(f"selection has message {rows[-1]}, the list has {len(own)}")
-        return [own[row] for row in rows]
+        if not selection.shortened:
+            return [own[row] for row in rows]
+        written = zip(selection.messages(), rows, selection.kept_ids, strict=True)
+        return [message if id in selection.shortened else own[row] for message, row, id in written]
 
     def _update(self, messages: Sequence[Message]) -> BlockSet:
         own = list(messages) if isinstance(messages, list | tuple) else _listed(messages)

@@ -37,6 +37,7 @@ from pycontext.policy import Policy, check_fraction
 from pycontext.query import Query
 from pycontext.session import Session, Sessions
 from pycontext.shadow import ShadowReport
+from pycontext.shorten import Shorten
 from pycontext.store.base import ContextStore
 from pycontext.trust import Admission, Data, OnSystem, Replays, Trust
 from pycontext.wire import KeyRing
@@ -337,6 +338,7 @@ class ContextManager:
         render: Render = "openai",
         now: int | None = None,
         pin: Iterable[str] = (),
+        shorten: Shorten | Literal["tool"] | None = None,
     ) -> Selection:
         """Choose the blocks of a session that fit a budget; changes nothing.
 
@@ -349,6 +351,7 @@ class ContextManager:
             render: as in `prune` of the package.
             now: as in `prune` of the package.
             pin: as in `prune` of the package.
+            shorten: as in `prune` of the package; the session keeps its blocks whole.
 
         Raises:
             UnknownSessionError: there is no such session.
@@ -366,6 +369,7 @@ class ContextManager:
             render=render,
             now=now,
             pin=pin,
+            shorten=shorten,
             previous=session.sent if chosen.cache is not None or self.keeps_ledger else None,
         )
         if chosen.cache is not None or self.keeps_ledger:
@@ -413,6 +417,7 @@ class ContextManager:
         render: Render = "openai",
         now: int | None = None,
         pin: Iterable[str] = (),
+        shorten: Shorten | Literal["tool"] | None = None,
     ) -> Selection:
         """Choose as `select` does, and remove from the session what falls; `get_block` still finds it.
 
@@ -423,7 +428,15 @@ class ContextManager:
             try:
                 # Without the lock: a plug-in may wait for a thread that adds.
                 selection = self.select(
-                    session_id, budget, policy=policy, query=query, scorer=scorer, render=render, now=now, pin=pin
+                    session_id,
+                    budget,
+                    policy=policy,
+                    query=query,
+                    scorer=scorer,
+                    render=render,
+                    now=now,
+                    pin=pin,
+                    shorten=shorten,
                 )
             except BudgetExceededError as error:
                 if self.shadow:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from enum import StrEnum
@@ -43,6 +43,13 @@ class Reason(StrEnum):
     CUT = "cut"
 
 
+_FORMS: Final = {
+    "repack": "its JSON without blanks",
+    "stub": "identifiers, numbers and words of status alone",
+    "ends": "its beginning and its end",
+    "summary": "a summary of the caller's",
+}
+
 # Their detail is a name that belongs to the reason.
 _NAMED: Final = (Reason.DUPLICATE, Reason.UNIT, Reason.SHARE)
 
@@ -75,7 +82,9 @@ class Selection:
     somebody asks for it, and then only that. Made by `prune`; it cannot be pickled, its receipt `to_dict()` can.
     """
 
-    __slots__ = ("_cache", "_chosen", "_counter", "_fitted", "_is_budget_exact", "_policy", "_source", "render")
+    __slots__ = (
+        "_cache", "_chosen", "_counter", "_fitted", "_forms", "_is_budget_exact", "_policy", "_source", "render",
+    )  # fmt: skip
 
     def __init__(self, chosen: _core.Selection, policy: Policy, render: str, counter: TokenCounter) -> None:
         self._chosen = chosen
@@ -86,6 +95,7 @@ class Selection:
         self._source: Sequence[ContextBlock] | None = None
         self._fitted: tuple[Rendering, int, int] | None = None
         self._cache: CacheReport | None = None
+        self._forms: dict[str, str] = {}
         self._is_budget_exact = True
 
     @property
@@ -139,6 +149,24 @@ class Selection:
     def cache(self) -> CacheReport | None:
         """What a provider's cache has of the request; None where `prune` was not given the selection before."""
         return self._cache
+
+    @property
+    def shortened(self) -> dict[str, str]:
+        """The form of blocks that stay but not as they were, by id: "repack", "stub", "ends" or "summary"."""
+        return dict(self._forms)
+
+    def costs(self) -> list[int]:
+        """Return the tokens of every block as rendered, those that fall included, in their original order."""
+        return self._chosen.costs()
+
+    def over_columns(self, columns: _core.Columns, render: str) -> Selection:
+        """Return the same choice over blocks whose contents are others now."""
+        return Selection(self._chosen.over(columns, render), self._policy, render, self._counter)
+
+    def with_forms(self, forms: Mapping[str, str]) -> Selection:
+        """Say which blocks are not as they were."""
+        self._forms = dict(forms)
+        return self
 
     def shared_with(self, previous: Selection) -> Prefix:
         """Return what the request has in common with an earlier one, from its beginning."""
@@ -249,16 +277,17 @@ class Selection:
         """The blocks that stay, in their original order.
 
         The caller's own objects where the input was a list of them, else new ones. A block that references a dropped
-        copy is always a new one, which names the copy that stays.
+        copy is always a new one, which names the copy that stays, and so is one that was shortened.
         """
         if self._source is None:
             return self._snapshot()
         copies = self.copies
         own = [self._source[row] for row in self._chosen.rows()]
-        if not copies:
+        if not copies and not self._forms:
             return own
         pairs = zip(own, self._snapshot(), strict=True)
-        return [block if copies.keys().isdisjoint(block.references) else new for block, new in pairs]
+        is_other = [block.id in self._forms or not copies.keys().isdisjoint(block.references) for block in own]
+        return [new if other else block for (block, new), other in zip(pairs, is_other, strict=True)]
 
     @property
     def dropped_ids(self) -> list[str]:
@@ -306,7 +335,9 @@ class Selection:
         Raises:
             ValidationError: there was no block of that id.
         """
-        return self._chosen.explain(block_id)
+        sentence = self._chosen.explain(block_id)
+        form = self._forms.get(block_id)
+        return sentence if form is None else f"{sentence} It is shortened: {_FORMS[form]}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return the receipt as stable JSON: the numbers, then every block with its reason and tokens."""
@@ -325,6 +356,7 @@ class Selection:
                     "reason": _code(reason, detail),
                     "detail": "" if reason in _NAMED else detail,
                     "tokens": cost,
+                    **({"form": self._forms[id]} if id in self._forms else {}),
                 }
                 for id, reason, detail, cost in self._chosen.entries(fell_only=False)
             ],

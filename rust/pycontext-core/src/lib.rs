@@ -24,6 +24,7 @@ pub mod render;
 pub mod row;
 pub mod score;
 pub mod selection;
+pub mod shorten;
 pub mod slice;
 pub mod stored;
 pub mod texts;

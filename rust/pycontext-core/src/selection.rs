@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::columns::Columns;
-use crate::cost::Cost;
+use crate::cost::{Cost, CostColumn};
 use crate::error::Fault;
 use crate::evidence::{Account, Signal};
 use crate::policy::Policy;
@@ -142,6 +142,25 @@ impl Selection {
             _ => None,
         };
         self.reasons.iter().enumerate().filter_map(copy_of)
+    }
+}
+
+impl Selection {
+    /// The same choice at other costs.
+    #[must_use]
+    pub fn priced_at(&self, costs: CostColumn<'_>, fixed: u32) -> Self {
+        let kept = self.kept.iter().map(|row| &costs.rows[*row as usize]);
+        let sum: u64 = kept.clone().map(|cost| u64::from(cost.tokens)).sum();
+        let tail = kept.clone().next_back().map(|cost| cost.tail.into());
+        let tokens = tail.map_or(0, |tail| (sum + u64::from(fixed)).saturating_add_signed(tail));
+        let left = u32::try_from(self.room.saturating_sub(tokens)).unwrap_or(u32::MAX);
+        let restated = |reason: &Reason| match reason {
+            Reason::Budget(_) => Reason::Budget(left),
+            other => *other,
+        };
+        let is_exact = costs.is_exact || kept.clone().all(|cost| cost.is_exact);
+        let reasons = self.reasons.iter().map(restated).collect();
+        Self { reasons, tokens, is_exact, ..self.clone() }
     }
 }
 

@@ -24,6 +24,7 @@ mod prune;
 mod ranks;
 mod rows;
 mod selection;
+mod shorten;
 mod state;
 mod table;
 mod text;
@@ -70,6 +71,8 @@ mod _core {
     use super::rows::Rows;
     #[pymodule_export]
     use super::selection::Selection;
+    #[pymodule_export]
+    use super::shorten::{repack, stub};
     #[cfg(feature = "tokenizers")]
     #[pymodule_export]
     use super::tokenizer_file::TokenizerFile;

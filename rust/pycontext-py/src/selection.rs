@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use numpy::PyArray1;
 use pycontext_core::cost::{Cost, Render};
+use pycontext_core::error::Fault;
 use pycontext_core::evidence::Account;
 use pycontext_core::hash;
 use pycontext_core::kind::Kind;
@@ -17,6 +18,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 
 use crate::class;
+use crate::columns::Columns;
+use crate::cost;
 use crate::error::refuse;
 use crate::field::backed;
 use crate::table::{Table, fields, release};
@@ -204,6 +207,28 @@ impl Selection {
         };
         let new_tokens = fixed + new.map(|(row, _)| cost(row)).sum::<u64>();
         (blocks, tokens, new_tokens, is_broken)
+    }
+
+    /// Tokens of every block as rendered, in order.
+    fn costs(&self) -> Vec<u32> {
+        let receipt = self.receipt();
+        (0..self.table.len()).map(|row| receipt.cost(row)).collect()
+    }
+
+    /// The same choice over blocks whose contents are others now.
+    fn over(&self, py: Python<'_>, columns: &Columns, render: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let render = cost::render(render)?;
+        let table = columns.with_costs(py, render).map_err(|fault| refuse(py, fault))?;
+        if table.len() != self.table.len() {
+            let fault = Fault::new(
+                "columns",
+                "",
+                format!("have {} blocks, not {}", table.len(), self.table.len()),
+            );
+            return Err(refuse(py, fault));
+        }
+        let chosen = self.chosen.priced_at(table.costs(render), render.fixed());
+        Ok(Self::new(table, chosen, Priced::As(render)))
     }
 
     /// BLAKE3 over the first blocks that stay, as the hash of a package's content is made.

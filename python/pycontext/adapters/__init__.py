@@ -1,0 +1,1 @@
+"""Pruning inside other frameworks' agents: one module a framework, each for an extra of its own."""
