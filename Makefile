@@ -22,6 +22,7 @@ BENCH_TOOLS := langchain-core matplotlib msgspec orjson protobuf scikit-learn \
 TOKEN_PEERS := gigatoken fastokens toktok-rs rs-bpe
 # Libraries that whole requests are measured against; likewise.
 REQUEST_PEERS := ctx-compact cendor-contextkit ctxbudgeter agent-framework-core
+NEAR_PEERS := rensa
 EVAL_TOOLS := scikit-learn compaction-conformance-kit retainkit
 FUZZ_TOOLS := atheris
 
@@ -57,9 +58,10 @@ lint: .venv/wheel .venv/test ## formatting, lints and types; the stub against th
 	$(BIN)/mypy
 	cd .venv && bin/python -m mypy.stubtest pycontext._core --mypy-config-file ../pyproject.toml
 
-bench: .venv/wheel .venv/bench .venv/peers ## measure, print the tables, keep them in benches/README.md and benches/request.md
+bench: .venv/wheel .venv/bench .venv/peers ## measure, print the tables, keep them in benches/README.md, request.md and near.md
 	$(BIN)/python -m benches
 	$(BIN)/python -m benches.request
+	$(BIN)/python -m benches.near
 
 bench-store: .venv/wheel .venv/bench redis-server ## measure the stores, keep that in benches/stores.md
 	$(BIN)/python -m benches.store
@@ -146,5 +148,5 @@ redis-server: | .venv/build
 	@touch $@
 
 .venv/peers: .venv/build
-	@for peer in $(TOKEN_PEERS) $(REQUEST_PEERS); do $(PIP) $$peer || echo "$$peer could not be installed and is left out" >&2; done
+	@for peer in $(TOKEN_PEERS) $(REQUEST_PEERS) $(NEAR_PEERS); do $(PIP) $$peer || echo "$$peer could not be installed and is left out" >&2; done
 	@touch $@

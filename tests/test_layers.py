@@ -540,7 +540,12 @@ CORE_MAY_USE = {
     "evidence/reference": {"columns", "index", "kind", "render"},
     "evidence/transcript": {"columns", "index", "kind", "pack"},
     "evidence/mod": {"columns", "index", "kind", "pack", "unit"},
-    "prune": {"columns", "cost", "dedup", "error", "evidence", "kind", "pack", "policy", "score", "selection", "unit"},
+    "prune": {
+        "columns", "cost", "dedup", "error", "evidence", "kind", "near", "pack", "policy", "score", "selection", "unit",
+    },
+    "near/shingles": set(),
+    "near/signature": set(),
+    "near/mod": {"kind", "stored"},
     "hash": {"columns"},
     "shorten/mod": set(),
     "shorten/repack": set(),

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = (
     "agents.md", "counting.md", "evaluation.md", "handoff.md", "messages.md", "policies.md", "production.md",
-    "relevance.md", "requests.md",
+    "relevance.md", "requests.md", "shortening.md",
     "sealing.md", "service.md", "statements.md", "stores.md", "versions.md",
 )  # fmt: skip
 TEXTS = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in DOCS)]
@@ -56,6 +56,7 @@ PAGES = [
     "docs/relevance.md",
     "docs/requests.md",
     "docs/sealing.md",
+    "docs/shortening.md",
     "docs/statements.md",
     "docs/stores.md",
     "docs/versions.md",

@@ -207,6 +207,7 @@ class Policy:
         floor: float,
         recency: float,
         min_relevance: float,
+        near_duplicates: float | None,
         marks: tuple[float, float] | None,
     ) -> Policy: ...
 

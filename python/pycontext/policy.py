@@ -17,6 +17,8 @@ __all__ = ["Policy", "Tier"]
 _ORDERS: Final = ("score", "time", "evidence")
 _MOST_TIERS: Final = 16
 _LONGEST_NAME: Final = 64
+# Below, pairs would be overlooked.
+_LEAST_SIMILAR: Final = 0.5
 
 # A half-life beyond this is none: 19,000 years.
 _LONGEST_HALF_LIFE: Final = 1e10
@@ -120,6 +122,8 @@ class Policy:
             next. No score exceeds 1.
         min_relevance: in tiers of evidence, what matters less than this part of the best match is left out though there
             is room, 0 to 1. It saves tokens and costs recall; turns of a conversation with tools are exempt.
+        near_duplicates: similarity, 0.5 to 1, from which of two MEMORY or two KNOWLEDGE blocks the better stays: the
+            part of their word triples that both have (Jaccard). None compares nothing.
         cache: water marks, so that requests begin like the one before; None chooses anew every time. Takes effect where
             the selection before is given.
 
@@ -136,6 +140,7 @@ class Policy:
     floor: float = field(default=0.0, kw_only=True)
     recency: float = field(default=0.0, kw_only=True)
     min_relevance: float = field(default=0.0, kw_only=True)
+    near_duplicates: float | None = field(default=None, kw_only=True)
     cache: Cache | None = field(default=None, kw_only=True)
     compiled: _core.Policy = field(init=False, repr=False, compare=False)
     """The same for the kernel."""
@@ -148,6 +153,12 @@ class Policy:
         check_fraction("floor", self.floor)
         check_fraction("recency", self.recency)
         check_fraction("min_relevance", self.min_relevance)
+        if self.near_duplicates is not None:
+            check_fraction("near_duplicates", self.near_duplicates)
+            if self.near_duplicates < _LEAST_SIMILAR:
+                raise ValidationError(
+                    f"near_duplicates {self.near_duplicates} is not a number from {_LEAST_SIMILAR} to 1"
+                )
         if self.cache is not None and not isinstance(self.cache, Cache):
             raise ValidationError(f"cache {shown(self.cache)} is {type(self.cache).__name__}, not Cache")
         put = object.__setattr__
@@ -162,6 +173,7 @@ class Policy:
             self.floor,
             self.recency,
             self.min_relevance,
+            self.near_duplicates,
             None if self.cache is None else (self.cache.high_mark, self.cache.low_mark),
         )
         put(self, "compiled", compiled)

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     UNIT = "unit"
     ORPHAN = "orphan"
     CUT = "cut"
+    NEAR_DUPLICATE = "near_duplicate"
 
 
 _FORMS: Final = {
@@ -51,7 +52,7 @@ _FORMS: Final = {
 }
 
 # Their detail is a name that belongs to the reason.
-_NAMED: Final = (Reason.DUPLICATE, Reason.UNIT, Reason.SHARE)
+_NAMED: Final = (Reason.DUPLICATE, Reason.NEAR_DUPLICATE, Reason.UNIT, Reason.SHARE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,8 @@ class Dropped:
     Attributes:
         id: of the block.
         reason: the code; `UNIT` says that it falls with the block named in `detail`, which has the reason.
-        detail: the id that the reason points to (`DUPLICATE`, `UNIT`), the name of the tier (`SHARE`), else the numbers
-            or what is missing.
+        detail: the id that the reason points to (`DUPLICATE`, `NEAR_DUPLICATE`, `UNIT`), the name of the tier
+            (`SHARE`), else the numbers or what is missing.
         tokens: what the block would have cost as rendered.
     """
 

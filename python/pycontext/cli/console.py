@@ -29,6 +29,7 @@ WORDS: Final = {
     Reason.ORPHAN: "broken unit",
     Reason.SHARE: "share is full",
     Reason.CUT: "cut before",
+    Reason.NEAR_DUPLICATE: "said nearly so",
 }
 
 

@@ -16,6 +16,7 @@ pub mod hash;
 pub mod index;
 pub mod kind;
 pub mod limits;
+pub mod near;
 mod pack;
 pub mod policy;
 pub mod provider;

@@ -87,6 +87,8 @@ pub struct Policy {
     pub recency: f64,
     /// Relevance to the question, as a part of the best, below which a reference is left out.
     pub min_relevance: f64,
+    /// Similarity from which of two facts that say nearly the same the better stays; `None` where all stay.
+    pub near_duplicates: Option<f64>,
     /// When to choose anew, where requests are to begin like those before them; `None` for every time.
     pub marks: Option<Marks>,
 }
@@ -129,6 +131,7 @@ impl Default for Policy {
             decay: None,
             recency: 0.0,
             min_relevance: 0.0,
+            near_duplicates: None,
             marks: None,
         }
     }

@@ -14,6 +14,7 @@ use crate::dedup::duplicates;
 use crate::error::Error;
 use crate::evidence::{Evidence, Question, Signal};
 use crate::kind::Kind;
+use crate::near::Near;
 use crate::pack::{Pack, Unit};
 use crate::policy::{Duplicates, Marks, Order, Policy, Tier};
 use crate::score::effective_scores;
@@ -35,6 +36,8 @@ pub struct Request<'a> {
     pub question: Option<Question<'a>>,
     /// When it is, in milliseconds since the epoch; `None` for the newest timestamp in the input.
     pub now: Option<i64>,
+    /// What facts say, where a policy leaves out what says nearly the same.
+    pub near: Option<&'a Near>,
     /// What became of every row in the request before this one; nothing where it is the first. Only a policy with marks
     /// goes on from it.
     pub before: Option<&'a [Before]>,
@@ -150,6 +153,9 @@ fn admitted<'a, T: AsRef<str>>(
     }
     if policy.duplicates == Duplicates::Drop && input.columns.repeats().len() > 0 {
         fates.refuse_duplicates(input);
+    }
+    if let Some((near, threshold)) = request.near.zip(policy.near_duplicates) {
+        fates.refuse_echoes(input, near, threshold);
     }
     if let Some(before) = before {
         fates.refuse_as_before(input, before);
@@ -368,6 +374,34 @@ impl Fates {
         let found = duplicates(input.columns, input.scores, is_candidate, is_pinned);
         for (row, copy) in found {
             self.by_row[row] = Some(Reason::Duplicate(to_u32(copy)));
+        }
+    }
+
+    fn refuse_echoes<T: AsRef<str>>(&mut self, input: &Input<'_, T>, near: &Near, threshold: f64) {
+        let kinds = input.columns.kinds();
+        let is_sure = |row: u32| self.by_row[row as usize].is_some_and(Reason::is_kept);
+        let is_candidate = |row: &u32| {
+            let at = *row as usize;
+            let is_open = self.by_row[at].is_none() || is_sure(*row);
+            kinds[at].is_fact() && is_open && input.units.is_single(at)
+        };
+        let mut rows: Vec<u32> = (0..to_u32(input.costs.len())).filter(is_candidate).collect();
+        // As of equal texts: what stays in any case, then the best score, the newest, the last.
+        rows.sort_by(|a, b| {
+            let merit = |row: u32| {
+                let unit = input.single(row as usize);
+                (is_sure(row), (unit.score + 0.0).to_bits(), unit.time, row)
+            };
+            merit(*b).cmp(&merit(*a))
+        });
+        for echo in near.echoes(&rows, kinds, threshold, is_sure) {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "percent, from 0 to 100"
+            )]
+            let percent = (echo.similarity * 100.0) as u8;
+            self.by_row[echo.row as usize] = Some(Reason::NearDuplicate(echo.copy, percent));
         }
     }
 

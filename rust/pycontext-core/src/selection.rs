@@ -40,6 +40,8 @@ pub enum Reason {
     Irrelevant,
     /// The same text as that row, which stays.
     Duplicate(u32),
+    /// Nearly the same text as that row, which stays; so many percent of their word triples are the same.
+    NearDuplicate(u32, u8),
     /// It belongs to the unit of that row, which has the reason.
     Unit(u32),
     /// A result without a call, a call without its results, or a block without what it requires.
@@ -50,7 +52,7 @@ pub enum Reason {
 
 impl Reason {
     /// The stable codes that receipts carry.
-    pub const CODES: [&str; 9] = [
+    pub const CODES: [&str; 10] = [
         "pinned",
         "kept",
         "budget",
@@ -60,6 +62,7 @@ impl Reason {
         "unit",
         "orphan",
         "cut",
+        "near_duplicate",
     ];
 
     /// Its place among the codes.
@@ -75,6 +78,7 @@ impl Reason {
             Self::Unit(_) => 6,
             Self::Orphan(_) => 7,
             Self::Cut => 8,
+            Self::NearDuplicate(..) => 9,
         }
     }
 
@@ -90,11 +94,22 @@ impl Reason {
         matches!(self, Self::Pinned(_) | Self::Kept)
     }
 
+    /// The row that says the same, or nearly so.
+    #[must_use]
+    pub fn copy(self) -> Option<usize> {
+        match self {
+            Self::Duplicate(row) | Self::NearDuplicate(row, _) => Some(row as usize),
+            _ => None,
+        }
+    }
+
     /// The row that the reason points to.
     #[must_use]
     pub fn target(self) -> Option<usize> {
         match self {
-            Self::Duplicate(row) | Self::Unit(row) => Some(row as usize),
+            Self::Duplicate(row) | Self::NearDuplicate(row, _) | Self::Unit(row) => {
+                Some(row as usize)
+            }
             _ => None,
         }
     }
@@ -135,11 +150,9 @@ pub struct Receipt<'a, T> {
 impl Selection {
     /// Duplicates that fell while the copy stays, and the row of that copy.
     pub fn copies(&self) -> impl Iterator<Item = (usize, usize)> {
-        let copy_of = |(row, reason): (usize, &Reason)| match *reason {
-            Reason::Duplicate(copy) if self.reasons[copy as usize].is_kept() => {
-                Some((row, copy as usize))
-            }
-            _ => None,
+        let copy_of = |(row, reason): (usize, &Reason)| {
+            let copy = reason.copy().filter(|copy| self.reasons[*copy].is_kept());
+            copy.map(|copy| (row, copy))
         };
         self.reasons.iter().enumerate().filter_map(copy_of)
     }
@@ -182,7 +195,9 @@ impl<'a, T: AsRef<str>> Receipt<'a, T> {
     #[must_use]
     pub fn detail(&self, row: usize) -> String {
         match self.selection.reasons[row] {
-            Reason::Duplicate(other) | Reason::Unit(other) => self.id(other).to_owned(),
+            Reason::Duplicate(other) | Reason::NearDuplicate(other, _) | Reason::Unit(other) => {
+                self.id(other).to_owned()
+            }
             Reason::Budget(left) => format!("needs {} of {left} left", self.unit_cost(row)),
             Reason::Share(tier, _) => self.tier(tier).to_owned(),
             Reason::BelowThreshold => format!(
@@ -248,14 +263,20 @@ impl<'a, T: AsRef<str>> Receipt<'a, T> {
                 "{start} stays out: it fell at an earlier cut, and so that the request begins like the one before, \
                  nothing is chosen anew until it is full."
             ),
-            Reason::Duplicate(copy) => {
+            reason @ (Reason::Duplicate(copy) | Reason::NearDuplicate(copy, _)) => {
                 let id = self.id(copy);
+                let same = match reason {
+                    Reason::NearDuplicate(_, percent) => {
+                        format!("nearly the same ({percent} % of the word triples)")
+                    }
+                    _ => "the same".to_owned(),
+                };
                 if self.selection.reasons[copy as usize].is_kept() {
-                    format!("{start} falls: block '{id}' says the same and stays.")
+                    format!("{start} falls: block '{id}' says {same} and stays.")
                 } else {
                     let why = self.why_of_other(copy as usize);
                     format!(
-                        "{start} falls: block '{id}' says the same and is the better copy, which falls as well: {why}."
+                        "{start} falls: block '{id}' says {same} and is the better copy, which falls as well: {why}."
                     )
                 }
             }

@@ -86,6 +86,7 @@ fn run(
         pins,
         question: None,
         now: None,
+        near: None,
         before: None,
     };
     prune(columns, columns.costs(Render::OpenAi), &request)

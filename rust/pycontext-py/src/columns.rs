@@ -9,6 +9,7 @@ use pycontext_core::error::Fault;
 use pycontext_core::index::Index;
 use pycontext_core::kind::Kind;
 use pycontext_core::limits::Limits;
+use pycontext_core::near::Near;
 use pycontext_core::row::Row;
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -93,6 +94,13 @@ impl Columns {
             py.detach(|| state.index())
         });
         Ok((Arc::clone(&state.table), index))
+    }
+
+    /// What the facts say, to be compared.
+    pub fn near(&self, py: Python<'_>) -> Arc<Near> {
+        let mut state = self.lock(py);
+        let state = &mut *state;
+        py.detach(|| state.near())
     }
 
     /// The table as it is now, with its costs of a rendering; its units may be stale.

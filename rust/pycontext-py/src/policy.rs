@@ -37,6 +37,7 @@ impl Policy {
         floor: f64,
         recency: f64,
         min_relevance: f64,
+        near_duplicates: Option<f64>,
         marks: Option<(f64, f64)>,
     ) -> PyResult<Self> {
         let refused = |fault| refuse(py, fault);
@@ -57,6 +58,7 @@ impl Policy {
             decay: (!half_lives.is_empty()).then(|| Decay::by_half_life(minutes, floor)),
             recency,
             min_relevance,
+            near_duplicates,
             marks: marks.map(|(high, low)| Marks { high, low }),
         };
         Ok(Self { core: Arc::new(core) })

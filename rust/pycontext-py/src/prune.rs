@@ -45,6 +45,7 @@ pub fn prune(
     // By evidence something is asked in any case: what the user said last.
     let query = query.or_else(|| policy.core.has(Order::Evidence).then(Vec::new));
     let (table, index) = columns.ready(py, priced, query.is_some()).map_err(refused)?;
+    let near = policy.core.near_duplicates.map(|_| columns.near(py));
     let turns = query.map_or_else(Vec::new, |query| evidence::turns(&table, query));
     let relevance = relevance.map(|array| array.as_array().to_vec());
     let n = table.len();
@@ -70,6 +71,7 @@ pub fn prune(
                 relevance: relevance.as_deref(),
             }),
             now,
+            near: near.as_deref(),
             before: before.as_deref(),
         };
         let costs = match &given {

@@ -70,15 +70,13 @@ impl Selection {
         let (mut rows, mut copies) = (Vec::new(), Vec::new());
         for (row, reason) in self.chosen.reasons.iter().enumerate().filter(|(_, r)| !r.is_kept()) {
             let found = still(row);
-            if let Reason::Duplicate(copy) = *reason
-                && self.chosen.reasons[copy as usize].is_kept()
-            {
-                if still(copy as usize).is_none() {
+            if let Some(copy) = reason.copy().filter(|copy| self.chosen.reasons[*copy].is_kept()) {
+                if still(copy).is_none() {
                     continue;
                 }
                 // Also where somebody else has removed it.
                 if found.is_some() || now.find(&then.ids()[row]).is_none() {
-                    copies.push((row, copy as usize));
+                    copies.push((row, copy));
                 }
             }
             rows.extend(found);

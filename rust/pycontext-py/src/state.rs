@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use pycontext_core::error::Fault;
 use pycontext_core::index::{Document, Index};
+use pycontext_core::near::Near;
 use pycontext_core::render::body;
 use pycontext_core::row::Row;
 
@@ -19,6 +20,8 @@ pub struct State {
     /// that are never asked pay nothing, and a set that is pays for each block once. Shared with kernels that run and
     /// with snapshots.
     index: Arc<Index>,
+    /// What the first rows have in common with others, likewise.
+    near: Arc<Near>,
     /// Says who owns the session now: then nothing changes here any more.
     pub fence: Option<String>,
 }
@@ -31,8 +34,12 @@ impl State {
 
     /// The same blocks and the same index, for another set.
     pub fn shared(&self) -> Self {
-        let (table, index) = (Arc::clone(&self.table), Arc::clone(&self.index));
-        Self { table, index, fence: None }
+        Self {
+            table: Arc::clone(&self.table),
+            index: Arc::clone(&self.index),
+            near: Arc::clone(&self.near),
+            fence: None,
+        }
     }
 
     /// The table, to append to it or to change what no word depends on.
@@ -50,38 +57,48 @@ impl State {
             let index = Arc::make_mut(&mut self.index);
             index.replace(at, &text, document(&self.table, at));
         }
+        if at < self.near.len() {
+            let (kind, text) = (self.table.kinds()[at], &self.table.contents()[at]);
+            Arc::make_mut(&mut self.near).replace(at, kind, text);
+        }
         Ok(())
     }
 
     /// Drops the rows whose flag is false.
     pub fn retain(&mut self, keep: &[bool]) {
-        let indexed = self.index.len();
-        self.retain_index(&keep[..indexed]);
+        self.retain_read(keep);
         self.change().retain(keep);
     }
 
     /// Has the rows whose flag is true, made beside the others, in the place of all.
     pub fn replace(&mut self, kept: Table, keep: &[bool]) {
-        let indexed = self.index.len();
-        self.retain_index(&keep[..indexed]);
+        self.retain_read(keep);
         self.table = Arc::new(kept);
     }
 
-    fn retain_index(&mut self, keep: &[bool]) {
-        if !keep.is_empty() {
-            Arc::make_mut(&mut self.index).retain(keep);
+    fn retain_read(&mut self, keep: &[bool]) {
+        if !self.index.is_empty() {
+            let read = self.index.len();
+            Arc::make_mut(&mut self.index).retain(&keep[..read]);
+        }
+        if !self.near.is_empty() {
+            let read = self.near.len();
+            Arc::make_mut(&mut self.near).retain(&keep[..read]);
         }
     }
 
-    /// Bytes of the index.
+    /// Bytes of what was read of the rows.
     pub fn index_bytes(&self) -> usize {
-        self.index.memory_bytes()
+        self.index.memory_bytes() + self.near.memory_bytes()
     }
 
     /// Gives back the room that is kept for blocks to come, where nobody else looks at the table.
     pub fn shrink(&mut self) {
         if let Some(index) = Arc::get_mut(&mut self.index) {
             index.shrink_to_fit();
+        }
+        if let Some(near) = Arc::get_mut(&mut self.near) {
+            near.shrink_to_fit();
         }
         if let Some(table) = Arc::get_mut(&mut self.table) {
             table.shrink_to_fit();
@@ -96,6 +113,16 @@ impl State {
             rows.for_each(|row| index.push(document(&self.table, row)));
         }
         Arc::clone(&self.index)
+    }
+
+    /// What the facts say, come up to the last row.
+    pub fn near(&mut self) -> Arc<Near> {
+        let rows = self.near.len()..self.table.len();
+        if !rows.is_empty() {
+            let near = Arc::make_mut(&mut self.near);
+            rows.for_each(|row| near.push(self.table.kinds()[row], &self.table.contents()[row]));
+        }
+        Arc::clone(&self.near)
     }
 
     /// What a row says.

@@ -1,0 +1,1 @@
+"""Near-duplicates: what finds them, and how fast."""
