@@ -46,12 +46,12 @@ median of the rounds' own ratios. Every request that came back was looked at: *w
 - Everybody in every round has a conversation of his own that was never there before: recorded ones in another order,
   in which each word of four letters or more has changed places with another of its length and each number has other
   digits; results are cut to {LONGEST_RESULT} characters. So no text was counted before by anybody, but words were.
-- *pycontext, cold*: `to_blocks(messages)`, `prune(blocks, budget)`, `selection.messages()`. Counts are exact, calls and
-  results stay or fall together, and the best score stays: that which `to_blocks` gives, the same for all messages of a
-  role, of equal ones the newest. Duplicates fall, of which chat messages have none. *by evidence*: with
-  `policy="evidence"`, which reads every text and scores by what is in it.
-- *one more and all again*: the same call after it was made, with the same dicts and one more, {AGAIN} times; *read from
-  JSON* has equal messages in new objects.
+- *pycontext, cold*: a new `Chat`, `chat.prune(messages, budget)`, `chat.messages(selection)`. Counts are exact, calls
+  and results stay or fall together, and the best score stays: the same for all messages of a role, of equal ones the
+  newest. Duplicates fall, of which chat messages have none. *by evidence*: with `policy="evidence"`, which reads every
+  text and scores by what is in it. *by blocks*: `to_blocks(messages)`, `prune(blocks, budget)`, `selection.messages()`.
+- *one more and all again*: the same `Chat` is given the same dicts and one more, {AGAIN} times; *read from JSON* has
+  equal messages in new objects.
 - *live*: a `BlockSet` has the conversation; one message is made a block and appended, and the set is pruned, {LIVE}
   times, each selection let go before the next append. *in a loop* holds it till the next is there, and makes messages.
 - *tiktoken, all texts*: what an exact counter that encodes cannot get under: `encode_ordinary` of each text, names and

@@ -15,7 +15,7 @@ use crate::kind::Kind;
 use crate::stored::places;
 
 use shingles::{jaccard, shingles};
-use signature::{BANDS, bands};
+use signature::{BANDS, bands, needed};
 
 /// What is compared of a text.
 #[derive(Debug)]
@@ -96,6 +96,7 @@ impl Near {
         threshold: f64,
         is_sure: impl Fn(u32) -> bool,
     ) -> Vec<Echo> {
+        let bands = needed(threshold);
         let mut buckets = Buckets::default();
         let mut seen = vec![u32::MAX; self.rows.len()];
         let mut found = Vec::new();
@@ -103,8 +104,8 @@ impl Near {
             let Some(sketch) = &self.rows[row as usize] else { continue };
             let kind = kinds[row as usize];
             let mut best: Option<Echo> = None;
-            for band in sketch.bands {
-                for copy in buckets.rows(band) {
+            for band in &sketch.bands[..bands] {
+                for copy in buckets.rows(*band) {
                     let is_new = std::mem::replace(&mut seen[copy as usize], row) != row;
                     if !is_new || kinds[copy as usize] != kind {
                         continue;
@@ -118,7 +119,7 @@ impl Near {
             }
             match best.filter(|_| !is_sure(row)) {
                 Some(echo) => found.push(echo),
-                None => buckets.add(&sketch.bands, row),
+                None => buckets.add(&sketch.bands[..bands], row),
             }
         }
         found

@@ -7,10 +7,16 @@
 /// Bands of a signature.
 pub const BANDS: usize = 32;
 
-/// Values of a band: of texts as similar as 0.8 one in a million shares none of 32 bands of 3 values, of 0.5 one in 70.
+/// Values of a band.
 const VALUES: usize = 3;
 
 const BINS: usize = BANDS * VALUES;
+
+/// Bands that need to be looked at: of pairs as similar as 0.8 one in 100,000 shares none of 16, of pairs as similar as
+/// 0.5 one in 70 shares none of 32.
+pub fn needed(threshold: f64) -> usize {
+    if threshold < 0.8 { BANDS } else { BANDS / 2 }
+}
 
 /// The bands of a set's signature, as keys that are different for every band.
 pub fn bands(shingles: &[u64]) -> [u64; BANDS] {
