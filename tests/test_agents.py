@@ -19,6 +19,7 @@ from pycontext import (
     LLMUnavailableError,
     PluginError,
     ValidationError,
+    get_counter,
 )
 from pycontext.agents import (
     Answer,
@@ -108,7 +109,7 @@ def test_the_schemas_of_tools_count():
 
     done = asyncio.run(turn())
     assert model.options == [{"tools": schemas}]
-    counted = schema_tokens(schemas, agent.manager.counter)
+    counted = schema_tokens(schemas, get_counter("o200k_base"))
     assert done.prompt_tokens == count_messages(model.prompts[0]) + counted <= 400
     assert done.left_out > 0
 
