@@ -45,6 +45,25 @@ class BudgetExceededError(ContextError, ValueError):
         return str(self.args[0])
 
 
+class BadLineError(ContextError):
+    """A line or row of a file is no conversation; the message names file and line.
+
+    Attributes:
+        file: name of the file, as it was given.
+        line: number of the line or row, from 1.
+        reason: what is wrong with it.
+    """
+
+    def __init__(self, file: str, line: int, reason: str) -> None:
+        super().__init__(file, line, reason)
+        self.file = file
+        self.line = line
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.reason}"
+
+
 class UnknownSessionError(ContextError, KeyError, ValueError):
     """There is no session of that id."""
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import ProgressColumn
 
-__all__ = ["WORDS", "Report", "clip", "counted", "lasting", "line_of", "progress"]
+__all__ = ["WORDS", "Report", "clip", "counted", "lasting", "line_of", "progress", "transferred"]
 
 # What a reason means, in a table.
 WORDS: Final = {
@@ -96,10 +96,20 @@ def progress(stream: BinaryIO, label: str, *, hidden: bool) -> Iterator[Callable
     if hidden or not sys.stderr.isatty():
         yield lambda _: None
         return
+    size = os.fstat(stream.fileno()).st_size if stream is not sys.stdin.buffer else None
+    with transferred(label, size or None, hidden=False) as advance:
+        yield advance
+
+
+@contextmanager
+def transferred(label: str, total: int | None, *, hidden: bool) -> Iterator[Callable[[int], object]]:
+    """Show how many of so many bytes are done, how fast and for how long still, on standard error and only to people."""
+    if hidden or not sys.stderr.isatty():
+        yield lambda _: None
+        return
     from rich import progress as shown  # noqa: PLC0415  # only people need it
 
-    size = os.fstat(stream.fileno()).st_size if stream is not sys.stdin.buffer else None
-    with _bar(label, size or None, shown.DownloadColumn(), shown.TransferSpeedColumn()) as advance:
+    with _bar(label, total, shown.DownloadColumn(), shown.TransferSpeedColumn()) as advance:
         yield advance
 
 

@@ -14,32 +14,13 @@ from typing import Any, BinaryIO, Final
 
 from pycontext.blockset import BlockSet
 from pycontext.counter import TokenCounter
-from pycontext.errors import ContextError, ValidationError
+from pycontext.errors import BadLineError, ContextError, ValidationError
 from pycontext.messages.openai import to_blocks
 from pycontext.strict_json import parse
 
-__all__ = ["BadLineError", "Conversation", "open_input", "read"]
+__all__ = ["Conversation", "open_input", "read"]
 
 _LINE_BYTES: Final = 64 << 20
-
-
-class BadLineError(ContextError):
-    """A line is no conversation; the message names file and line.
-
-    Attributes:
-        file: name of the file, as it was given.
-        line: number of the line, from 1.
-        reason: what is wrong with it.
-    """
-
-    def __init__(self, file: str, line: int, reason: str) -> None:
-        super().__init__(file, line, reason)
-        self.file: Final = file
-        self.line: Final = line
-        self.reason: Final = reason
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,10 @@ from io import TextIOWrapper
 from typing import Final, NoReturn
 
 from pycontext._core import __version__
-from pycontext.cli.conversations import BadLineError
 from pycontext.cli.exits import Exit
 from pycontext.cli.options import Parser, hidden
 from pycontext.errors import (
+    BadLineError,
     ConflictError,
     ContextError,
     StoreFullError,
@@ -38,7 +38,7 @@ _CODES: Final[tuple[tuple[tuple[type[BaseException], ...], Exit], ...]] = (
     ((StoreUnavailableError, StoreFullError), Exit.UNAVAILABLE),
 )
 
-COMMANDS: Final = ("prune", "inspect", "count", "eval", "store", "demo")
+COMMANDS: Final = ("prune", "batch", "inspect", "count", "eval", "store", "demo")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
-__all__ = ["FreeParser", "Parser", "add_input_options", "hidden", "positive", "whole"]
+__all__ = ["FreeParser", "Parser", "add_input_options", "fraction", "hidden", "positive", "whole"]
 
 # User and password of an address, and its options, which may hold them as well; as a path it has one slash less.
 _SECRETS: Final = re.compile(r"""(?<=:/)(/?)([^\s"']*@)?([^\s"'?]*)(\?[^\s"']*)?""")
@@ -44,6 +44,17 @@ def positive(text: str) -> float:
         number = 0.0
     if not 0 < number < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return number
+
+
+def fraction(text: str) -> float:
+    """Read a number from 0.5 to 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0.5 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 0.5 to 1")
     return number
 
 

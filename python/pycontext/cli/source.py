@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pycontext.cli.console import Report, progress
-from pycontext.cli.conversations import BadLineError, Conversation, open_input, read
+from pycontext.cli.conversations import Conversation, open_input, read
 from pycontext.counter import TokenCounter
+from pycontext.errors import BadLineError
 
 __all__ = ["Source"]
 

@@ -51,6 +51,7 @@ _PLAIN: Final = ["role", "content"]
 _PLAIN_FIELDS: Final = len(_PLAIN)
 _NO_REFERENCES: Final[list[str]] = []
 _RESULTS: Final = ("tool", "function")
+_CALLS: Final = frozenset(("tool_calls", "function_call"))
 _RESULT_ROLES: Final = ('"tool"', '"function"')
 
 
@@ -87,7 +88,7 @@ def tied(messages: Iterable[Mapping[str, Any]], start: int, waiting: Waiting) ->
     for number, message in enumerate(messages, start):
         role = message.get("role")
         if role == "assistant":
-            if len(message) > _PLAIN_FIELDS:
+            if not _CALLS.isdisjoint(message):
                 waiting.call(f"m{number}", calls_of(message))
         elif role in _RESULTS:
             found[number] = waiting.answer(f"m{number}", answered_by(message))
@@ -106,7 +107,7 @@ def read(messages: Iterable[Mapping[str, Any]], start: int, waiting: Waiting) ->
             references = _NO_REFERENCES
             if kind is _TOOL:
                 references = waiting.answer(f"m{number}", answered_by(message))
-            elif kind is _AGENT and len(message) > _PLAIN_FIELDS:
+            elif kind is _AGENT and not _CALLS.isdisjoint(message):
                 waiting.call(f"m{number}", calls_of(message))
         except ValidationError as error:
             raise ValidationError(f"messages[{number - start}]: {error}") from None

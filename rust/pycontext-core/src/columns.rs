@@ -53,6 +53,17 @@ pub struct Columns<T> {
     costs: [Costs; Render::ALL.len()],
 }
 
+/// The fields that every block has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Plain<T> {
+    pub id: T,
+    pub content: T,
+    pub kind: Kind,
+    pub score: f64,
+    pub timestamp: i64,
+    pub tokens: u32,
+}
+
 #[derive(Debug, Clone)]
 struct Costs {
     rows: Vec<Cost>,
@@ -270,6 +281,26 @@ impl<T: AsRef<str>> Columns<T> {
         Ok(())
     }
 
+    /// Appends a block that no other one names: it is not found by its id.
+    #[inline]
+    pub(crate) fn push_nameless(&mut self, row: Plain<T>) {
+        let at = to_u32(self.len());
+        self.id.push(row.id);
+        self.type_tokens[row.kind as usize] += u64::from(row.tokens);
+        self.content.push(row.content);
+        self.kind.push(row.kind);
+        self.score.push(row.score);
+        self.timestamp.push(row.timestamp);
+        self.tokens.push(row.tokens);
+        self.metadata.push(Texts::default());
+        self.rare.push(None);
+        self.extra.push(None);
+        if row.kind.is_fact() {
+            self.enter_twin(at);
+        }
+        self.units.push_alone();
+    }
+
     /// Appends a row that nobody can find and that is tied to nothing before `enter_all`.
     pub(crate) fn append(&mut self, row: Row<T>) {
         self.put(to_u32(self.len()), row);
@@ -414,6 +445,29 @@ impl<T: AsRef<str>> Columns<T> {
             }
         }
         Ok(())
+    }
+
+    /// Drops all rows, and keeps their room for others.
+    pub(crate) fn clear(&mut self) {
+        self.id.clear();
+        self.content.clear();
+        self.kind.clear();
+        self.score.clear();
+        self.timestamp.clear();
+        self.tokens.clear();
+        self.metadata.clear();
+        self.rare.clear();
+        self.extra.clear();
+        self.tied.clear();
+        self.twins.clear();
+        self.units.clear();
+        self.index.clear();
+        self.type_tokens = Default::default();
+        for costs in &mut self.costs {
+            costs.rows.clear();
+            costs.stale.clear();
+            *costs = Costs { rows: std::mem::take(&mut costs.rows), ..Costs::default() };
+        }
     }
 
     /// Drops the rows whose flag is false; `keep` has one flag a row.

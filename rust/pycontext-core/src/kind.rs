@@ -36,6 +36,33 @@ impl Kind {
         }
     }
 
+    /// The type of that name, in whatever case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        // No two begin alike.
+        let kind = match name.as_bytes().first()?.to_ascii_lowercase() {
+            b's' => Self::System,
+            b'u' => Self::User,
+            b'a' => Self::Agent,
+            b'm' => Self::Memory,
+            b'k' => Self::Knowledge,
+            b't' => Self::Tool,
+            _ => return None,
+        };
+        kind.name().eq_ignore_ascii_case(name).then_some(kind)
+    }
+
+    /// The score of a block of which nobody says more; those of turns and results are the article's.
+    #[must_use]
+    pub fn usual_score(self) -> f64 {
+        match self {
+            Self::System => 1.0,
+            Self::User | Self::Agent => 0.9,
+            Self::Tool => 0.8,
+            Self::Memory | Self::Knowledge => 0.5,
+        }
+    }
+
     /// Whether blocks of this type are turns of the conversation, whose order tells what is open.
     #[must_use]
     pub fn is_turn(self) -> bool {

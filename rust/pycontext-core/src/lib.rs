@@ -4,6 +4,7 @@
 //! [`columns::Columns::push`] takes it in, [`cost::cost`] says what it costs as rendered, [`prune::prune`] decides
 //! about it and [`selection::Selection`] says why.
 
+pub mod batch;
 pub mod columns;
 pub mod cost;
 pub mod count;

@@ -20,6 +20,12 @@ impl Twins {
         self.texts.reserve(texts, |(hash, _)| *hash);
     }
 
+    /// Forgets all.
+    pub fn clear(&mut self) {
+        self.texts.clear();
+        self.repeats.clear();
+    }
+
     /// Notes a row; `is_same` compares it with another of the same hash.
     pub fn enter(&mut self, row: u32, hash: u64, is_same: impl Fn(u32) -> bool) {
         let equal = |&(other_hash, other): &(u64, u32)| other_hash == hash && is_same(other);

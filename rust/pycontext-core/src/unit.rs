@@ -143,6 +143,23 @@ impl Units {
         }
     }
 
+    /// Takes in a row that is tied to nothing, where nothing is missing.
+    #[inline]
+    pub fn push_alone(&mut self) {
+        self.head.push(to_u32(self.head.len()));
+    }
+
+    /// Forgets all rows.
+    pub fn clear(&mut self) {
+        self.head.clear();
+        self.members.clear();
+        self.groups.clear();
+        self.orphans.clear();
+        self.open_calls.clear();
+        self.missing.clear();
+        self.is_stale = false;
+    }
+
     /// Makes room for so many rows more.
     pub fn reserve(&mut self, rows: usize) {
         self.head.reserve(rows);

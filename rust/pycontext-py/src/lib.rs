@@ -15,9 +15,12 @@ mod error;
 mod escape;
 mod fallen;
 mod field;
+mod frames;
 mod gather;
 mod hash;
+mod job;
 mod json;
+mod lines;
 mod memory;
 mod policy;
 mod prune;
@@ -31,6 +34,7 @@ mod text;
 #[cfg(feature = "tokenizers")]
 mod tokenizer_file;
 mod wire;
+mod zstd_file;
 
 use pyo3::prelude::*;
 
@@ -54,11 +58,17 @@ mod _core {
     #[pymodule_export]
     use super::fallen::{Fallen, cut, cut_duplicates, sizes};
     #[pymodule_export]
+    use super::frames::{Batch, Batches, Sessions, prune_batch, read_blocks, write_blocks};
+    #[pymodule_export]
     use super::gather::{gather, ids};
     #[pymodule_export]
     use super::hash::{block_hashes, content_hash, exact_hashes};
     #[pymodule_export]
+    use super::job::{Job, bounds, no_sums};
+    #[pymodule_export]
     use super::json::json_size;
+    #[pymodule_export]
+    use super::lines::prune_lines;
     #[pymodule_export]
     use super::memory::memory_bytes;
     #[pymodule_export]
@@ -81,6 +91,8 @@ mod _core {
         check_sizes, close_envelope, compress, decode, decode_change, decode_delta, decompress,
         encode, encode_change, encode_delta, envelop, open_envelope, write_envelope,
     };
+    #[pymodule_export]
+    use super::zstd_file::{ZstdFile, zstd_frame};
 
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "the name that Python has for it")]
