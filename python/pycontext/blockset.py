@@ -159,6 +159,39 @@ class BlockSet(BlockList):
         return is_done
 
     @classmethod
+    def from_arrow(cls, source: object, *, counter: str | TokenCounter = DEFAULT_ENCODING) -> Self:
+        """Make a set of an Arrow table with a block a row; makes no `ContextBlock`, and leaves contents where they are.
+
+        Args:
+            source: what has `__arrow_c_stream__` or `__arrow_c_array__`, with the columns `content` and `type` (a name or
+                a number of `ContextType`), and where they are there `id`, `score`, `timestamp`, `token_count`,
+                `references` (lists) and `metadata` (maps, or structs of texts). A score that is missing is 1.0 for
+                SYSTEM, 0.9 for USER and AGENT, 0.8 for TOOL and 0.5 for others, an id `b0`, `b1`, ..., a timestamp the
+                number of the row, and tokens are counted.
+            counter: what counts tokens; counts that are given are believed.
+
+        Raises:
+            ValidationError: it is no such table, or a value is outside its limits; the message has its row.
+            PluginError: the counter raised or returned what it must not.
+        """
+        if not hasattr(source, "__arrow_c_stream__") and not hasattr(source, "__arrow_c_array__"):
+            raise ValidationError(f"source {shown(source)} is {type(source).__name__}, which has no __arrow_c_stream__")
+        counts_with = as_counter(counter)
+        return cls.of_rows(_core.read_blocks(source), counts_with, is_believed=True)
+
+    def to_arrow(self) -> _core.Batch:
+        """Return the blocks as an Arrow table with the columns that `from_arrow` reads.
+
+        Any library of Arrow takes it by `__arrow_c_stream__` or `__arrow_c_array__`: `pyarrow.table(blocks.to_arrow())`.
+
+        Raises:
+            ValidationError: the ids or the metadata are over 2 GiB.
+        """
+        with self.settled():
+            columns = self._columns.snapshot()
+        return _core.write_blocks(columns)
+
+    @classmethod
     def decoded(
         cls,
         data: bytes,

@@ -1,17 +1,19 @@
 //! Arrow batches of conversations, from whatever library has them and back to it.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow_array::{RecordBatch, RecordBatchReader};
-use arrow_schema::{ArrowError, SchemaRef};
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchReader, StructArray};
+use arrow_schema::{ArrowError, Field, FieldRef, SchemaRef};
 use pycontext_core::batch::{Frame, Sorted, prune_frame};
 use pycontext_core::draft::Draft;
 use pycontext_core::error::Fault;
 use pyo3::prelude::*;
 use pyo3::types::{PyCapsule, PyDict, PyIterator, PyTuple};
 use pyo3_arrow::PyRecordBatchReader;
-use pyo3_arrow::ffi::{to_array_pycapsules, to_schema_pycapsule};
+use pyo3_arrow::ffi::{
+    ArrayIterator, to_array_pycapsules, to_schema_pycapsule, to_stream_pycapsule,
+};
 use pyo3_arrow::input::AnyRecordBatch;
 
 use crate::columns::Columns;
@@ -51,10 +53,31 @@ impl Batch {
         py: Python<'py>,
         requested_schema: Option<Bound<'py, PyCapsule>>,
     ) -> PyResult<Bound<'py, PyTuple>> {
-        let rows = arrow_array::StructArray::from(self.core.clone());
-        let field = arrow_schema::Field::new_struct("", self.core.schema().fields().clone(), false);
-        let field = field.with_metadata(self.core.schema().metadata().clone());
-        Ok(to_array_pycapsules(py, field.into(), &rows, requested_schema)?)
+        let (rows, field) = self.rows();
+        Ok(to_array_pycapsules(py, field, &rows, requested_schema)?)
+    }
+
+    /// The rows as a stream of one batch by the Arrow C interface.
+    #[pyo3(signature = (requested_schema = None))]
+    fn __arrow_c_stream__<'py>(
+        &self,
+        py: Python<'py>,
+        requested_schema: Option<Bound<'py, PyCapsule>>,
+    ) -> PyResult<Bound<'py, PyCapsule>> {
+        let (rows, field) = self.rows();
+        let rows: ArrayRef = Arc::new(rows);
+        let stream = ArrayIterator::new([Ok(rows)], field);
+        Ok(to_stream_pycapsule(py, Box::new(stream), requested_schema)?)
+    }
+}
+
+impl Batch {
+    /// The rows as an array of structs, and what it is called.
+    fn rows(&self) -> (StructArray, FieldRef) {
+        let schema = self.core.schema();
+        let field = Field::new_struct("", schema.fields().clone(), false);
+        let field = field.with_metadata(schema.metadata().clone());
+        (StructArray::from(self.core.clone()), Arc::new(field))
     }
 }
 
