@@ -7,30 +7,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from pycontext.block import ContextBlock, ContextType
-from pycontext.selection import Reason
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import ProgressColumn
 
-__all__ = ["WORDS", "Report", "clip", "counted", "lasting", "line_of", "progress"]
-
-# What a reason means, in a table.
-WORDS: Final = {
-    Reason.PINNED: "pinned",
-    Reason.KEPT: "kept",
-    Reason.BUDGET: "no room",
-    Reason.UNIT: "with its unit",
-    Reason.BELOW_THRESHOLD: "low score",
-    Reason.DUPLICATE: "said twice",
-    Reason.ORPHAN: "broken unit",
-    Reason.SHARE: "share is full",
-    Reason.CUT: "cut before",
-    Reason.NEAR_DUPLICATE: "said nearly so",
-}
+__all__ = ["Report", "clip", "counted", "lasting", "line_of", "progress"]
 
 
 def clip(text: str, width: int) -> str:

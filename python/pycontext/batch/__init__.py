@@ -1,0 +1,1 @@
+"""Conversations by the million, cut to a budget."""
