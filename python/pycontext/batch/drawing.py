@@ -118,7 +118,9 @@ def _rows(ceiling: int, step: int) -> Iterator[Markup]:
 def _edges(bounds: Sequence[int], slots: range, width: float) -> Iterator[Markup]:
     """Draw where buckets end, with their numbers."""
     every = -(-(len(slots) + 1) // _MOST_LABELS)
-    for at in range(0, len(slots) + 1, every):
+    # Round numbers first, which are those with few bits.
+    first = min(range(every), key=lambda at: bounds[slots[0] + at].bit_count())
+    for at in range(first, len(slots) + 1, every):
         x = _px(_LEFT + at * width)
         yield element("line", class_="axis", x1=x, x2=x, y1=_BASE, y2=_BASE + 5)
         yield element("text", short(bounds[slots[0] + at]), x=x, y=_BASE + 19, text_anchor="middle")

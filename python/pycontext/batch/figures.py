@@ -17,8 +17,8 @@ def plural(n: int, noun: str) -> str:
 
 
 def short(n: float) -> str:
-    """Return a number with three digits that count, and a letter for thousands and more from ten thousand on."""
-    if n < 10_000:
+    """Return a number with three digits that count, and a letter for thousands and more from 100,000 on."""
+    if n < 100_000:
         return f"{n:,.0f}" if n >= 100 or n == int(n) else f"{n:.2g}"
     for letter, unit in (("k", 1e3), ("M", 1e6), ("G", 1e9)):
         # What rounds to a thousand of a unit is one of the next.
@@ -29,7 +29,7 @@ def short(n: float) -> str:
 
 def size(n: int) -> str:
     """Return a number of bytes."""
-    return plural(n, "byte") if n < 10_000 else f"{short(n)}B"
+    return plural(n, "byte") if n < 100_000 else f"{short(n)}B"
 
 
 def share(part: float, whole: float) -> str:

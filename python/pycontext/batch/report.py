@@ -26,6 +26,7 @@ _HEAD: Final = """<!DOCTYPE html>
 
 _MOST_FILES: Final = 10
 _MOST_ROWS: Final = 20
+_LONGEST: Final = 13
 
 # By key: whether it is a problem or a remark, and what is said of how many.
 _NOTABLE: Final = {
@@ -93,18 +94,20 @@ def _tiles(summary: Mapping[str, Any]) -> Markup:
         _tile(
             "Messages",
             [f"{summary['messages_before']:,}", _ARROW, f"{summary['messages_after']:,}"],
-            [f"{share(summary['messages_after'], summary['messages_before'])} stayed"],
+            [f"{share(summary['messages_after'], summary['messages_before'])} stayed" if n else "nothing to keep"],
         ),
         _tile("Time", [duration(seconds)], [per_second]),
     ]
     return element("dl", *tiles, class_="tiles")
 
 
-def _tile(name: str, figure_: Sequence[str], note: Sequence[str], *, kind: str = "", figure: str = "") -> Markup:
+def _tile(name: str, figures: Sequence[str], note: Sequence[str], *, kind: str = "", figure: str = "") -> Markup:
+    # A number that breaks in the middle is read wrong.
+    is_long = any(len(number) > _LONGEST for number in figures if not isinstance(number, Markup))
     return element(
         "div",
         element("dt", name),
-        element("dd", *figure_, class_=f"figure {figure}".strip()),
+        element("dd", *figures, class_=" ".join(filter(None, ("figure", figure, "long" * is_long)))),
         element("dd", *note, class_="note"),
         class_=f"tile {kind}".strip(),
     )
@@ -118,7 +121,9 @@ def _notable(summary: Mapping[str, Any]) -> Markup:
         for n, kind, noun, said in found
     ]
     if not items:
-        return _section("No problems", element("p", "Every line was read, counted exactly and cut to the budget."))
+        all_well = "Every line was read, counted exactly and cut to the budget."
+        text = all_well if summary["conversations"] else "There was nothing to read."
+        return _section("No problems", element("p", text))
     has_problem = any(kind == "problem" for _, kind, _, _ in found)
     return _section("To look at", element("ul", *items), kind="problems" if has_problem else "")
 
@@ -199,11 +204,13 @@ def _largest(summary: Mapping[str, Any]) -> Iterator[Markup]:
         yield _nothing("No conversations.")
         return
     most = max(max(one["tokens_before"], one["tokens_after"]) for one in largest)
+    has_files = any("file" in one for one in largest)
     yield key("before (upper bar)", "after (lower bar)")
     rows = [
         [
             _name(NONE if one["id"] is None else one["id"]),
-            _place(one),
+            *([_name(one.get("file", NONE), 40)] if has_files else []),
+            f"{one['line']:,}",
             f"{one['messages']:,}",
             f"{one['tokens_before']:,}",
             f"{one['tokens_after']:,}",
@@ -212,13 +219,9 @@ def _largest(summary: Mapping[str, Any]) -> Iterator[Markup]:
         ]
         for one in largest
     ]
-    headings = ("id", "line", "messages", "tokens before", "after", "saved", "tokens")
+    files = ["file"] if has_files else []
+    headings = ("id", *files, "line", "messages", "tokens before", "after", "saved", "tokens")
     yield _table("The most tokens before, first.", headings, rows)
-
-
-def _place(one: Mapping[str, Any]) -> Markup:
-    line = f"{one['line']:,}"
-    return joined(_name(one["file"], 40), f":{line}") if one.get("file") is not None else joined(line)
 
 
 def _settings(summary: Mapping[str, Any]) -> Markup:
@@ -260,9 +263,9 @@ def _nothing(text: str) -> Markup:
 
 
 def _table(caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], total: Sequence[str] = ()) -> Markup:
-    """A table whose first column names its rows; the others are numbers, the last may be drawings."""
+    """A table whose first column names its rows; the others are numbers or files, the last may be drawings."""
     last = "bars" if isinstance(rows[0][-1], Markup) else "number"
-    kinds = ["id", *["number"] * (len(headings) - 2), last]
+    kinds = ["id", *("id" if name == "file" else "number" for name in headings[1:-1]), last]
     head = [element("th", name, scope="col", class_=kind) for name, kind in zip(headings, kinds, strict=True)]
     parts = [element("caption", caption), element("thead", element("tr", *head))]
     parts.append(element("tbody", *(_row(row, kinds) for row in rows)))

@@ -42,12 +42,13 @@ header { margin-bottom: 1.5rem; }
 .tile dd { margin: 0; }
 .figure { font-size: clamp(1.25rem, 2.6vw, 1.75rem); font-weight: 650; letter-spacing: -.015em;
   font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
+.figure.long { font-size: 1.1rem; letter-spacing: 0; }
 .figure.most { color: var(--after); }
 .arrow { color: var(--quiet); font-weight: 400; }
 section { margin-bottom: 1rem; }
 .problems { background: var(--warned); border-color: var(--warn); }
 ul { list-style: none; margin: .5rem 0 0; padding: 0; display: grid; gap: .35rem; }
-.tag { display: inline-block; min-width: 5.5em; margin-right: .6em; padding: .05em .6em; border: 1px solid;
+.tag { display: inline-block; min-width: 6.5em; margin-right: .6em; padding: .05em .6em; border: 1px solid;
   border-radius: 1em; font-size: .75rem; font-weight: 650; text-align: center; }
 .problem .tag { color: var(--warn); }
 .remark .tag { color: var(--quiet); }
@@ -56,13 +57,16 @@ table { width: 100%; border-collapse: collapse; margin-top: .5rem; font-size: .8
 caption { text-align: left; padding-bottom: .5rem; }
 th, td { padding: .45rem .6rem; text-align: left; vertical-align: middle; border-bottom: 1px solid var(--line); }
 thead th { color: var(--quiet); font-size: .8125rem; font-weight: 600; vertical-align: bottom; }
-tbody th { font-weight: 500; overflow: clip; }
+tbody th { font-weight: 500; }
+tbody .id { overflow: clip; }
 tbody tr:nth-child(even) { background: var(--stripe); }
 tfoot th, tfoot td { border-bottom: 0; font-weight: 650; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+thead .number { white-space: normal; }
 .bars { width: 26%; min-width: 8rem; }
 .id { min-width: 12rem; max-width: 22rem; }
 svg { display: block; width: 100%; }
+.note svg { margin-top: .4rem; }
 .bar.before { fill: var(--before); }
 .bar.after { fill: var(--after); }
 .key { display: flex; flex-wrap: wrap; gap: .25rem 1.25rem; margin: .5rem 0 0; color: var(--quiet);
@@ -82,9 +86,10 @@ summary { cursor: pointer; color: var(--quiet); font-size: .875rem; margin-top: 
 .settings dt { color: var(--quiet); }
 .settings dd { margin: 0; overflow-wrap: anywhere; overflow: clip; }
 .spoken { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); white-space: nowrap; }
-@media (max-width: 46rem) {
+@media screen and (max-width: 46rem) {
   body { padding: 1.25rem .75rem 2rem; }
   .tile, .tile.wide { grid-column: span 12; }
+  .id { min-width: 7rem; }
   .settings { grid-template-columns: 1fr; gap: 0; }
   .settings dd { margin-bottom: .5rem; }
 }
@@ -97,9 +102,10 @@ summary { cursor: pointer; color: var(--quiet); font-size: .875rem; margin-top: 
   body { padding: 0; font-size: .8125rem; print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .tile, tr, figure { break-inside: avoid; }
   h2 { break-after: avoid; }
-  .histogram { min-width: 0; }
-  .bars { min-width: 5rem; }
-  .id { min-width: 8rem; }
+  .scroll { overflow: visible; }
+  table { font-size: .75rem; }
+  th, td { padding: .3rem .35rem; }
+  .histogram, .bars, .id { min-width: 0; }
   details { display: none; }
 }
 """)
