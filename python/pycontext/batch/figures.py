@@ -18,7 +18,7 @@ def plural(n: int, noun: str) -> str:
 
 def short(n: float) -> str:
     """Return a number with three digits that count, and a letter for thousands and more from 100,000 on."""
-    if n < 100_000:
+    if n < 99_999.5:
         return f"{n:,.0f}" if n >= 100 or n == int(n) else f"{n:.2g}"
     for letter, unit in (("k", 1e3), ("M", 1e6), ("G", 1e9)):
         # What rounds to a thousand of a unit is one of the next.
