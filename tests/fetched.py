@@ -134,13 +134,25 @@ def from_debian(room, package):
     # As root apt would write its own caches and then try to fetch as a user who may not write here.
     options = ["-o", f"Dir::Cache={room.parent / 'apt'}", "-o", "APT::Sandbox::User=root"]
     options += ["-o", "Acquire::Retries=1", "-o", "Acquire::http::Timeout=20"]
+    try:
+        download(room, package, options)
+    except NoProgramError:
+        # The system's lists of packages are older than its mirror, or a container has none.
+        lists = room.parent / "lists"
+        (lists / "partial").mkdir(parents=True)  # as another user apt does not make it
+        options += ["-o", f"Dir::State::lists={lists}"]
+        run("apt-get", *options, "--quiet", "update")
+        download(room, package, options)
+    for archive in room.glob("*.deb"):
+        run("dpkg-deb", "--extract", archive, room)
+        archive.unlink()
+
+
+def download(room, package, options):
     said = run("apt-get", *options, "--simulate", "--no-install-recommends", "install", package)
     lacking = re.findall(r"^Inst (\S+)", said, re.MULTILINE)
     # Without any it is installed, but not on PATH.
     run("apt-get", *options, "--quiet", "download", *(lacking or [package]), folder=room)
-    for archive in room.glob("*.deb"):
-        run("dpkg-deb", "--extract", archive, room)
-        archive.unlink()
 
 
 def run(*command, folder=None, environment=None, seconds=600):

@@ -77,7 +77,10 @@ def test_a_source_that_fails_leaves_the_next_one_its_turn(tmp_path):
 def test_without_debians_lists_there_is_a_reason(tmp_path, monkeypatch):
     (tmp_path / "lists").mkdir()
     settings = tmp_path / "apt.conf"
-    settings.write_text(f'Dir::State::lists "{tmp_path / "lists"}";\n', encoding="utf-8")
+    # Nor a place to fetch lists from.
+    places = {"State::lists": tmp_path / "lists", "Etc::sourcelist": "/dev/null", "Etc::sourceparts": "/dev/null"}
+    lines = (f'Dir::{name} "{place}";\n' for name, place in places.items())
+    settings.write_text("".join(lines), encoding="utf-8")
     monkeypatch.setenv("APT_CONFIG", str(settings))
     with pytest.raises(NoProgramError, match=r"No packages found|Unable to locate"):
         REDIS.fetch(tmp_path / "redis", {"Debian's packages": from_debian})
