@@ -241,7 +241,9 @@ def histogram_of(page):
     for at, (tag, attributes) in enumerate(page.elements):
         inside = attributes.get("class") == "histogram" if tag == "svg" else inside
         if inside and tag == "rect":
-            found[page.texts[at + 1]] = tuple(float(attributes[name]) for name in ("x", "width", "height"))
+            box = {name: float(attributes[name]) for name in ("x", "y", "width", "height")}
+            assert box["y"] + box["height"] == pytest.approx(272, abs=0.02), "it stands on the axis"
+            found[page.texts[at + 1]] = (box["x"], box["width"], box["height"])
         if inside and attributes.get("class") == "mark":
             line = float(attributes["x1"])
     return found, line
@@ -304,6 +306,7 @@ def test_an_empty_run_is_a_page_as_well(seconds):
 def test_one_conversation_without_seconds_and_with_nothing_in_it():
     page = page_of(**{**EMPTY, "conversations": 1, "written": 1})
     assert page.all("h1") == ["1 conversation, as many tokens as before"]
+    assert page.all("dd", "note")[-1] == "nothing to measure"
     assert "Every line was read, counted exactly and cut to the budget." in page.all("p")
 
 

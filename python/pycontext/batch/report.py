@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -83,7 +84,7 @@ def _tiles(summary: Mapping[str, Any]) -> Markup:
     seconds = summary.get("seconds") or 0
     per_second = (
         f"{short(n / seconds)} conversations and {short(before / seconds)} tokens a second"
-        if n and seconds > 0
+        if n and 0 < seconds < math.inf
         else "nothing to measure"
     )
     less = f"{before - after:,} fewer" if after <= before else f"{after - before:,} more"
