@@ -36,7 +36,7 @@ FUZZ_LIMITS := -max_total_time=$(SECONDS) -rss_limit_mb=512 -max_len=4096
 SOURCES := $(shell find rust python -type f -not -name '*.pyc' -not -name '*.so' 2>/dev/null) \
 	Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE
 
-.PHONY: help demo test lint bench bench-production bench-store bench-tokens eval exact fuzz clean need redis-server
+.PHONY: help demo test lint bench bench-batch bench-production bench-store bench-tokens eval exact fuzz clean need redis-server chromium
 .DELETE_ON_ERROR:
 
 help: ## show this
@@ -46,7 +46,7 @@ demo: .venv/wheel ## build the wheel, install it, prune the recorded tool traces
 	@$(BIN)/pycontext demo
 	@$(BIN)/pycontext demo telecom
 
-test: .venv/wheel .venv/test $(BESIDE) redis-server ## all tests: the Rust core, then everything through Python
+test: .venv/wheel .venv/test $(BESIDE) redis-server chromium ## all tests: the Rust core, then everything through Python
 	cargo test --release --locked --package pycontext-core
 	$(BIN)/python -m pytest
 
@@ -71,6 +71,9 @@ bench-production: .venv/wheel .venv/bench ## 1,000 sessions of agents at once, k
 
 bench-tokens: .venv/wheel .venv/bench .venv/peers ## measure counting against five libraries, keep that in benches/tokens.md
 	$(BIN)/python -m benches.tokens
+
+bench-batch: .venv/wheel .venv/bench ## measure batches over a gigabyte, keep that in benches/batch.md
+	$(BIN)/python -m benches.batch
 
 eval: .venv/wheel .venv/eval ## measure what survives of labelled evidence, keep that in benches/evaluation
 	$(BIN)/python -m benches.evaluation
@@ -130,7 +133,11 @@ endef
 
 # The one on PATH, else one that is fetched into .cache/redis, once; PYCONTEXT_SKIP_REDIS=1 leaves it and its tests out.
 redis-server: | .venv/build
-	@$(BIN)/python tests/servers/program.py
+	@PYTHONPATH=tests $(BIN)/python -m servers.program
+
+# Likewise into .cache/chromium; PYCONTEXT_SKIP_CHROMIUM=1 leaves it and its tests out.
+chromium: | .venv/build
+	@PYTHONPATH=tests $(BIN)/python -m browser
 
 .venv/fuzz: .venv/test
 	$(PIP) $(FUZZ_TOOLS)

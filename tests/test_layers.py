@@ -337,8 +337,28 @@ MAY_IMPORT = {
     "adapters.openai_agents": {
         "block", "blockset", "budget", "counter", "errors", "messages.responses", "policy", "selection",
     },
+    "batch.markup": set(),
+    "batch.figures": set(),
+    "batch.style": {"batch.markup"},
+    "batch.drawing": {"batch.figures", "batch.markup"},
+    "batch.order": set(),
+    "batch.progress": {"errors"},
+    "batch.task": {"_core", "budget", "counter", "errors", "policy", "query"},
+    "batch.tally": {"_core"},
+    "batch.frames": {
+        "_core", "batch.order", "batch.tally", "batch.task", "budget", "counter", "errors", "policy", "query",
+    },
+    "batch.files": {"_core", "errors"},
+    "batch.part": set(),
+    "batch.json_lines": {"_core", "batch.files", "batch.part", "batch.task"},
+    "batch.rows": {"_core", "batch.part", "batch.tally", "batch.task", "errors"},
+    "batch.run": {
+        "batch.json_lines", "batch.order", "batch.part", "batch.progress", "batch.rows", "batch.tally", "batch.task",
+        "budget", "counter", "errors", "policy", "query",
+    },
+    "batch.report": {"batch.drawing", "batch.figures", "batch.markup", "batch.style", "selection"},
     "cli.exits": set(),
-    "cli.console": {"block", "selection"},
+    "cli.console": {"block"},
     "cli.conversations": {"blockset", "counter", "errors", "messages.openai", "strict_json"},
     "cli.options": set(),
     "cli.source": {"cli.console", "cli.conversations", "counter"},
@@ -388,7 +408,7 @@ MAY_IMPORT = {
         "block", "blockset", "cli.console", "cli.demo.traces", "cli.exits", "cli.store.address", "counter", "errors",
         "manager", "messages.openai", "store.base",
     },
-    "cli.main": {"_core", "cli.conversations", "cli.exits", "cli.options", "errors"},  # and, by name, the command
+    "cli.main": {"_core", "cli.exits", "cli.options", "errors"},  # and, by name, the command
 }  # fmt: skip
 
 # Names and nothing else.
@@ -405,6 +425,7 @@ FACADES = {
     "service.http",
     "evaluation",
     "evaluation.baselines",
+    "batch",
     "cli",
     "cli.demo",
     "cli.store",
@@ -550,6 +571,16 @@ CORE_MAY_USE = {
     "shorten/mod": set(),
     "shorten/repack": set(),
     "shorten/stub": {"index"},
+    "batch/json": {"error"},
+    "batch/cell": {"batch", "error"},
+    "batch/message": {"batch", "count", "error", "kind", "limits", "row", "texts"},
+    "batch/job": {"columns", "cost", "count", "error", "evidence", "index", "near", "policy", "prune", "selection"},
+    "batch/tally": {"batch", "columns", "kind", "selection"},
+    "batch/lines": {"batch", "columns", "error"},
+    "batch/frame": {"batch", "columns", "count", "error", "kind", "limits", "row", "texts"},
+    "batch/sorted": {"batch", "error"},
+    "batch/table": {"batch", "columns", "draft", "error", "kind", "row", "slice", "texts"},
+    "batch/mod": set(),
     "wire/mod": set(),
     "wire/proto": {"error"},
     "wire/envelope": {"error", "limits"},
@@ -591,9 +622,14 @@ BINDING_MAY_USE = {
     "memory": {"columns", "table", "text"},
     "hash": {"columns", "table"},
     "wire": {"columns", "error", "rows"},
+    "job": {"error", "policy"},
+    "lines": {"job"},
+    "frames": {"columns", "error", "job", "rows"},
+    "zstd_file": set(),
     "lib": {
-        "arrays", "block", "columns", "cost", "count", "escape", "fallen", "gather", "hash", "json", "memory", "policy",
-        "prune", "ranks", "rows", "selection", "shorten", "tokenizer_file", "wire",
+        "arrays", "block", "columns", "cost", "count", "escape", "fallen", "frames", "gather", "hash", "job", "json",
+        "lines", "memory", "policy", "prune", "ranks", "rows", "selection", "shorten", "tokenizer_file", "wire",
+        "zstd_file",
     },
 }  # fmt: skip
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from beside import allowed, folder, versions
-from servers import program
+from fetched import NoProgramError
+from servers.program import REDIS, from_debian
 from servers.server import SKIP_REASON
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +23,7 @@ def test_many_who_want_it_at_once_fetch_it_once(tmp_path):
     run = """
 import pathlib, sys, time
 sys.path.insert(0, sys.argv[1])
-from servers import program
+from servers.program import REDIS
 place = pathlib.Path(sys.argv[2])
 def slow(room):
     with (place / "fetched").open("a") as log:
@@ -31,7 +32,7 @@ def slow(room):
     (room / "script").write_text("#!/bin/sh\\necho Redis server v=7.1.2\\n")
     (room / "script").chmod(0o755)
     return "script"
-print(program.fetch(place / "redis", {"slow": slow}).version)
+print(REDIS.fetch(place / "redis", {"slow": slow}).version)
 """
     command = [sys.executable, "-c", run, str(ROOT / "tests"), str(tmp_path)]
     with contextlib.ExitStack() as stack:
@@ -50,7 +51,7 @@ def script(room, line):
 
 def test_a_source_that_fails_leaves_the_next_one_its_turn(tmp_path):
     def broken(_room):
-        raise program.NoServerError("no network")
+        raise NoProgramError("no network")
 
     def silent(room):
         return script(room, "exit 1")
@@ -59,27 +60,30 @@ def test_a_source_that_fails_leaves_the_next_one_its_turn(tmp_path):
         return script(room, "echo Redis server v=6.2.14")
 
     cache = tmp_path / "redis"
-    with pytest.raises(program.NoServerError) as none:
-        program.fetch(cache, {"one": broken, "two": silent})
+    with pytest.raises(NoProgramError) as none:
+        REDIS.fetch(cache, {"one": broken, "two": silent})
     (sentence,) = str(none.value).splitlines()
     assert "one: no network; two: " in sentence
     assert "PYCONTEXT_SKIP_REDIS=1" in sentence
     assert not cache.exists()
-    found = program.fetch(cache, {"one": broken, "two": silent, "three": good})
+    found = REDIS.fetch(cache, {"one": broken, "two": silent, "three": good})
     assert found.version == (6, 2, 14)
     # What was fetched for another system is fetched again.
     script(cache, "exit 1")
-    assert program.fetch(cache, {"three": good}) == found
+    assert REDIS.fetch(cache, {"three": good}) == found
 
 
 @pytest.mark.skipif(not Path("/usr/bin/apt-cache").exists(), reason="tries Debian's tools")
 def test_without_debians_lists_there_is_a_reason(tmp_path, monkeypatch):
     (tmp_path / "lists").mkdir()
     settings = tmp_path / "apt.conf"
-    settings.write_text(f'Dir::State::lists "{tmp_path / "lists"}";\n', encoding="utf-8")
+    # Nor a place to fetch lists from.
+    places = {"State::lists": tmp_path / "lists", "Etc::sourcelist": "/dev/null", "Etc::sourceparts": "/dev/null"}
+    lines = (f'Dir::{name} "{place}";\n' for name, place in places.items())
+    settings.write_text("".join(lines), encoding="utf-8")
     monkeypatch.setenv("APT_CONFIG", str(settings))
-    with pytest.raises(program.NoServerError, match=r"No packages found|Unable to locate"):
-        program.fetch(tmp_path / "redis", {"Debian's packages": program.from_debian})
+    with pytest.raises(NoProgramError, match=r"No packages found|Unable to locate"):
+        REDIS.fetch(tmp_path / "redis", {"Debian's packages": from_debian})
 
 
 def test_who_goes_round_it_is_told_so(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from servers.program import skipped
+from servers.program import REDIS
 from servers.server import SKIP_REASON
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +30,7 @@ def test_the_oldest_and_the_newest_that_are_allowed_are_tested():
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     """The suite under each version, all at a time: they wait for servers more than they work."""
-    if skipped():
+    if REDIS.skipped:
         pytest.skip(SKIP_REASON)
     for version in VERSIONS:
         if not (folder_of(version) / "done").exists():

@@ -163,8 +163,8 @@ class BlockSet(BlockList):
         """Make a set of an Arrow table with a block a row; makes no `ContextBlock`, and leaves contents where they are.
 
         Args:
-            source: what has `__arrow_c_stream__` or `__arrow_c_array__`, with the columns `content` and `type` (a name or
-                a number of `ContextType`), and where they are there `id`, `score`, `timestamp`, `token_count`,
+            source: what has `__arrow_c_stream__` or `__arrow_c_array__`, with the columns `content` and `type` (a name
+                or a number of `ContextType`), and where they are there `id`, `score`, `timestamp`, `token_count`,
                 `references` (lists) and `metadata` (maps, or structs of texts). A score that is missing is 1.0 for
                 SYSTEM, 0.9 for USER and AGENT, 0.8 for TOOL and 0.5 for others, an id `b0`, `b1`, ..., a timestamp the
                 number of the row, and tokens are counted.
@@ -182,7 +182,8 @@ class BlockSet(BlockList):
     def to_arrow(self) -> _core.Batch:
         """Return the blocks as an Arrow table with the columns that `from_arrow` reads.
 
-        Any library of Arrow takes it by `__arrow_c_stream__` or `__arrow_c_array__`: `pyarrow.table(blocks.to_arrow())`.
+        Any library of Arrow takes it by `__arrow_c_stream__` or `__arrow_c_array__`, such as
+        `pyarrow.table(blocks.to_arrow())`.
 
         Raises:
             ValidationError: the ids or the metadata are over 2 GiB.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pycontext.counter import TokenCounter
     from pycontext.policy import Policy
 
-__all__ = ["Dropped", "Reason", "Selection"]
+__all__ = ["WORDS", "Dropped", "Reason", "Selection"]
 
 # What a model is sent: text, or chat messages.
 Rendering = str | list[dict[str, Any]]
@@ -43,6 +43,20 @@ class Reason(StrEnum):
     CUT = "cut"
     NEAR_DUPLICATE = "near_duplicate"
 
+
+WORDS: Final = {
+    Reason.PINNED: "pinned",
+    Reason.KEPT: "kept",
+    Reason.BUDGET: "no room",
+    Reason.UNIT: "with its unit",
+    Reason.BELOW_THRESHOLD: "low score",
+    Reason.DUPLICATE: "said twice",
+    Reason.ORPHAN: "broken unit",
+    Reason.SHARE: "share is full",
+    Reason.CUT: "cut before",
+    Reason.NEAR_DUPLICATE: "said nearly so",
+}
+"""What a reason means, in a table."""
 
 _FORMS: Final = {
     "repack": "its JSON without blanks",

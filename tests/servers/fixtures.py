@@ -1,9 +1,10 @@
-"""The servers that tests ask for by name, and what is said of those that had to do without."""
+"""The servers that tests ask for by name, and what is said of tests that had to do without a program."""
 
 from __future__ import annotations
 
 import pytest
 
+from browser import CHROMIUM
 from servers.cluster import Cluster
 from servers.pair import SentinelSet
 from servers.proxy import Proxy
@@ -47,7 +48,7 @@ def _mended(request):
 
 
 def pytest_terminal_summary(terminalreporter):
-    for reason in (SKIP_REASON, NO_TLS_REASON):
+    for reason in (SKIP_REASON, NO_TLS_REASON, CHROMIUM.skip_reason):
         left_out = [report for report in terminalreporter.stats.get("skipped", []) if reason in str(report.longrepr)]
         if left_out:
             tests = f"{len(left_out)} test{'s' * (len(left_out) > 1)}"

@@ -13,19 +13,20 @@ from urllib.parse import quote
 import pytest
 import redis
 
+from fetched import NoProgramError
 from servers import child
 from servers.ports import free_port
-from servers.program import SKIP, NoServerError, program, skipped
+from servers.program import REDIS
 
 SECONDS = 15
-SKIP_REASON = f"{SKIP}=1 leaves out what needs redis-server"
+SKIP_REASON = REDIS.skip_reason
 NO_TLS_REASON = "this redis-server was built without TLS"
 
 
 def found_program():
     try:
-        return program()
-    except NoServerError as error:
+        return REDIS.program()
+    except NoProgramError as error:
         # Said once: without this pytest shows what it came from as well.
         raise pytest.fail.Exception(str(error), pytrace=False) from None
 
@@ -51,7 +52,7 @@ class RedisServer:
     """
 
     def __init__(self, folder, *arguments, tls=None, users=None, replicaof=None, unix=False, lines=(), **settings):
-        if skipped():
+        if REDIS.skipped:
             pytest.skip(SKIP_REASON)
         self.program = found_program()
         self.folder = folder

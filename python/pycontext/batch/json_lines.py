@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from pycontext import _core
-from pycontext.batch.files import LINE_BYTES, Lines, compressor, lines_of
-from pycontext.batch.run import Part, Problem
+from pycontext.batch import files
+from pycontext.batch.files import Lines, compressor, lines_of
+from pycontext.batch.part import Part, Problem
 from pycontext.batch.task import Task
 
 __all__ = ["JsonLines"]
@@ -33,10 +34,9 @@ class JsonLines:
     def prune(self, piece: Lines) -> Part:
         """Prune a piece."""
         if piece.is_too_long:
-            reason = f"line is {piece.length} bytes, over {LINE_BYTES}"
+            reason = f"line is {piece.length} bytes, over {files.LINE_BYTES}"
             return Part(b"", _core.no_sums(), [Problem(0, reason, None, None, None)], 1)
-        data = memoryview(piece.data)[piece.skip : piece.length] if piece.skip else piece.data
-        data = bytes(data)
+        data = piece.data[piece.skip :] if piece.skip else piece.data
         length = piece.length - piece.skip
         output, sums, found, lines, _ = _core.prune_lines(self._task.job, data, length)
         problems = [

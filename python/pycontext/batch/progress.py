@@ -20,8 +20,9 @@ _FORMAT: Final = 1
 class Progress:
     """What is known of a run besides its output, in a file that is replaced whole.
 
-    The output grows in `<output>.part`, of which some formats make a `<output>.whole`; `<output>.progress` says how much of it counts. What was written after that is
-    cut off before the run goes on, so that the output is that of a run that nothing disturbed.
+    The output grows in `<output>.part`, of which some formats make a `<output>.whole`. `<output>.progress` says how
+    much of it counts: what was written after that is cut off before the run goes on, so that the output is that of a
+    run that nothing disturbed.
 
     Args:
         output: file that the run writes.

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 from pycontext import _core
-from pycontext.batch.run import Part, Problem
+from pycontext.batch.part import Part, Problem
+from pycontext.batch.tally import Tally
 from pycontext.batch.task import Task
 from pycontext.errors import ContextError, ValidationError
 
 try:
-    import pyarrow
+    import pyarrow as pa
     from pyarrow import ipc, parquet
 except ImportError:
     raise ImportError("files with columns need pyarrow: pip install 'pycontext-layer[arrow]'") from None
@@ -58,10 +59,10 @@ class Rows:
 
     def pieces(self, path: str, file: int, start: int) -> Iterator[Batch]:
         """Read a file from a row on."""
-        size = os.stat(path).st_size
+        size = Path(path).stat().st_size
         try:
             schema, total, batches = _batches(path)
-        except (pyarrow.ArrowInvalid, OSError) as error:
+        except (pa.ArrowInvalid, OSError) as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise
             raise ValidationError(f"input {path!r} is no {Path(path).suffix[1:]} file: {error}") from None
@@ -88,8 +89,6 @@ class Rows:
         return Part(self._stream(piece, [batch]), sums, problems, piece.rows.num_rows)
 
     def _row_by_row(self, piece: Batch) -> Part:
-        from pycontext.batch.tally import Tally  # noqa: PLC0415  # seldom needed
-
         kept, problems, tally = [], [], Tally(_core.no_sums() | {"largest": []})
         largest: list[Any] = []
         for row in range(piece.rows.num_rows):
@@ -107,11 +106,11 @@ class Rows:
         return Part(self._stream(piece, kept), {**sums, "largest": largest}, problems, piece.rows.num_rows)
 
     def _stream(self, piece: Batch, batches: list[_core.Batch]) -> bytes:
-        sink = pyarrow.BufferOutputStream()
+        sink = pa.BufferOutputStream()
         with ipc.new_stream(sink, piece.rows.schema) as writer:
             for batch in batches:
-                writer.write_batch(pyarrow.record_batch(batch).cast(piece.rows.schema))
-        data = sink.getvalue().to_pybytes()
+                writer.write_batch(pa.record_batch(batch).cast(piece.rows.schema))
+        data: bytes = sink.getvalue().to_pybytes()
         return _LENGTH.pack(len(data)) + data
 
     def finish(self, part: BinaryIO, whole: Path) -> None:
@@ -144,7 +143,7 @@ def _batches(path: str) -> tuple[Any, int, Iterator[Any]]:
         return file.schema_arrow, file.metadata.num_rows, file.iter_batches(_BATCH_ROWS)
     with Path(path).open("rb") as raw:
         is_file = raw.read(6) == b"ARROW1"
-    source = pyarrow.memory_map(path)
+    source = pa.memory_map(path)
     if not is_file:
         stream = ipc.open_stream(source)
         return stream.schema, 0, _parts(iter(stream))

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
+from pycontext.batch.json_lines import JsonLines
 from pycontext.batch.order import in_order
+from pycontext.batch.part import Format, Part, Piece, Problem
 from pycontext.batch.progress import Progress
 from pycontext.batch.tally import Tally
 from pycontext.batch.task import Overflow, Task, checked_threads
@@ -23,68 +25,10 @@ if TYPE_CHECKING:
     from pycontext.policy import Policy
     from pycontext.query import Query
 
-__all__ = ["Part", "Problem", "Run", "prune_files"]
+__all__ = ["Run", "prune_files"]
 
 # Seconds between two looks at how far it is: what is done after the last one is done again.
 _KEPT_EVERY: Final = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A line or row that could not be pruned.
-
-    Attributes:
-        line: its number in the part, from 0.
-        reason: what is wrong.
-        id: of the conversation, where it has one.
-        needed: tokens that it needs and that there are; None where it is no conversation.
-        raw: the line as it came, None where it is a row or too long.
-    """
-
-    line: int
-    reason: str
-    id: str | None
-    needed: tuple[int, int] | None
-    raw: bytes | None
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What became of a part of a file: what to append to the output, and the sums."""
-
-    output: bytes
-    sums: dict[str, Any]
-    problems: list[Problem]
-    lines: int
-
-
-class Piece(Protocol):
-    """A part of a file that is still to be pruned."""
-
-    @property
-    def file(self) -> int:
-        """Number of the file."""
-
-    @property
-    def end(self) -> int:
-        """Where the next part begins."""
-
-    @property
-    def position(self) -> int:
-        """How many bytes of the file itself are read."""
-
-
-class Format(Protocol):
-    """A kind of file: how it is cut into pieces, what becomes of one, and how the output is made of the parts."""
-
-    def pieces(self, path: str, file: int, start: int) -> Iterator[Any]:
-        """Read a file from a place on that is the end of a piece."""
-
-    def prune(self, piece: Any) -> Part:
-        """Prune a piece; called by several threads."""
-
-    def finish(self, part: BinaryIO, whole: Path) -> None:
-        """Make the whole of the parts, where it is another file than these."""
 
 
 @dataclass
@@ -130,7 +74,7 @@ class Run:
             ValidationError: another run writes the output, or another one was begun there.
         """
         self._check_paths()
-        self._sizes = [os.stat(path).st_size if path != "-" else 0 for path in self.inputs]
+        self._sizes = [Path(path).stat().st_size if path != "-" else 0 for path in self.inputs]
         progress = Progress(self.output, self._known_by())
         started = time.perf_counter()
         with progress.alone() as part:
@@ -168,7 +112,7 @@ class Run:
         """All that the output depends on."""
         files = []
         for path in self.inputs:
-            status = None if path == "-" else os.stat(path)
+            status = None if path == "-" else Path(path).stat()
             files.append([path, status and status.st_size, status and status.st_mtime_ns])
         task = self.task
         return {
@@ -292,8 +236,8 @@ def prune_files(
 ) -> dict[str, Any]:
     """Prune files with a conversation a line or a row; a run that was ended goes on where it was.
 
-    The suffixes say what the files are: `.jsonl` and others are JSON lines, also with `.gz` or `.zst` behind; `.parquet`,
-    `.arrow` and `.feather` need pyarrow (the extra `arrow`). Lines go to lines, rows to rows.
+    The suffixes say what the files are: `.jsonl` and others are JSON lines, also with `.gz` or `.zst` behind;
+    `.parquet`, `.arrow` and `.feather` need pyarrow (the extra `arrow`). Lines go to lines, rows to rows.
 
     Args:
         inputs: one file or several, which are read one after the other; "-" for standard input.
@@ -308,8 +252,8 @@ def prune_files(
         skip_bad: go on after a line that is no conversation.
         rejects: file for lines that are not written, as JSON lines; None for `<output>.rejects.jsonl`.
         restart: begin anew what was begun.
-        near_duplicates: similarity from 0.5 to 1 from which of two conversations the first stays: the part of their word
-            triples that both have. None compares nothing.
+        near_duplicates: similarity from 0.5 to 1 from which of two conversations the first stays: the part of their
+            word triples that both have. None compares nothing.
         on_bytes: is told how many bytes more are read.
         on_problem: is told of each line that is not pruned: file, line and what is wrong.
 
@@ -344,8 +288,6 @@ def prune_files(
 
 
 def _format(inputs: list[str], output: str, task: Task, column: str) -> Format:
-    from pycontext.batch.json_lines import JsonLines  # noqa: PLC0415  # it is made of what is here
-
     are_rows = {path: Path(path).suffix in (".parquet", ".arrow", ".feather", ".ipc") for path in [*inputs, output]}
     if not any(are_rows.values()):
         return JsonLines(task, output)

@@ -28,7 +28,7 @@ class Tally:
     def add(self, sums: Mapping[str, Any], place: Callable[[int], tuple[str, int]]) -> None:
         """Add the sums of a part; `place` has the file and the number of a line or row of it."""
         found: list[_Large] = sums["largest"]
-        named = [
+        named: list[dict[str, Any]] = [
             {"file": file, "line": line, "id": id, "messages": messages, "tokens_before": before, "tokens_after": after}
             for before, at, id, messages, after in found
             for file, line in [place(at)]

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pycontext.batch import html_report, prune_files
-from pycontext.batch.run import Problem
+from pycontext.batch.part import Problem
 from pycontext.budget import Budget
-from pycontext.cli.console import WORDS, Report, transferred
+from pycontext.cli.console import Report, transferred
 from pycontext.cli.exits import Exit
 from pycontext.cli.options import add_input_options, fraction, whole
-from pycontext.selection import Reason
+from pycontext.selection import WORDS, Reason
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,7 +36,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "a line is copied byte for byte. The memory does not depend on the size of the files. A run that was ended, "
         "however, goes on where it was when the same command is given again. The output appears whole at the end.",
     )
-    parser.add_argument("input", metavar="IN", nargs="+", help="files to read one after the other, - for standard input")
+    parser.add_argument(
+        "input", metavar="IN", nargs="+", help="files to read one after the other, - for standard input"
+    )
     parser.add_argument("-o", "--output", metavar="OUT", required=True, help="file to write")
     parser.add_argument("--budget", type=whole(1), required=True, metavar="N", help="tokens a request may hold")
     parser.add_argument(

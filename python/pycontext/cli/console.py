@@ -7,30 +7,15 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO, Final, TextIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from pycontext.block import ContextBlock, ContextType
-from pycontext.selection import Reason
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import ProgressColumn
 
-__all__ = ["WORDS", "Report", "clip", "counted", "lasting", "line_of", "progress", "transferred"]
-
-# What a reason means, in a table.
-WORDS: Final = {
-    Reason.PINNED: "pinned",
-    Reason.KEPT: "kept",
-    Reason.BUDGET: "no room",
-    Reason.UNIT: "with its unit",
-    Reason.BELOW_THRESHOLD: "low score",
-    Reason.DUPLICATE: "said twice",
-    Reason.ORPHAN: "broken unit",
-    Reason.SHARE: "share is full",
-    Reason.CUT: "cut before",
-    Reason.NEAR_DUPLICATE: "said nearly so",
-}
+__all__ = ["Report", "clip", "counted", "lasting", "line_of", "progress", "transferred"]
 
 
 def clip(text: str, width: int) -> str:
@@ -103,7 +88,7 @@ def progress(stream: BinaryIO, label: str, *, hidden: bool) -> Iterator[Callable
 
 @contextmanager
 def transferred(label: str, total: int | None, *, hidden: bool) -> Iterator[Callable[[int], object]]:
-    """Show how many of so many bytes are done, how fast and for how long still, on standard error and only to people."""
+    """Show how many bytes are done, how fast and for how long still, on standard error and only to people."""
     if hidden or not sys.stderr.isatty():
         yield lambda _: None
         return

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 from pycontext.budget import Budget
-from pycontext.cli.console import WORDS, Report
+from pycontext.cli.console import Report
 from pycontext.cli.conversations import Conversation
 from pycontext.cli.exits import Exit
 from pycontext.cli.options import add_input_options, whole
@@ -25,7 +25,7 @@ from pycontext.cli.source import Source
 from pycontext.counter import get_counter
 from pycontext.errors import BudgetExceededError
 from pycontext.policy import Policy
-from pycontext.selection import Reason
+from pycontext.selection import WORDS, Reason
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pycontext.cli.console import WORDS, clip, line_of
+from pycontext.cli.console import clip, line_of
 from pycontext.cli.conversations import Conversation
 from pycontext.errors import BudgetExceededError
-from pycontext.selection import Reason, Selection
+from pycontext.selection import WORDS, Reason, Selection
 
 __all__ = ["show_why"]
 

@@ -17,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pycontext.blockset import BlockSet
-from pycontext.cli.console import WORDS, Report, clip, line_of
+from pycontext.cli.console import Report, clip, line_of
 from pycontext.cli.demo.traces import NAMESPACE, SECONDS, recorded
 from pycontext.cli.exits import Exit
 from pycontext.cli.store.address import opened, warnings_told
@@ -25,7 +25,7 @@ from pycontext.counter import count_tokens
 from pycontext.errors import ContextError
 from pycontext.messages.openai import to_blocks
 from pycontext.package import ContextPackage
-from pycontext.selection import Reason, Selection
+from pycontext.selection import WORDS, Reason, Selection
 from pycontext.store.finding import size_of
 
 __all__ = ["run"]

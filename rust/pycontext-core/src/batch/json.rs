@@ -113,6 +113,8 @@ pub struct Walk<'a> {
     arena: &'a Bump,
     /// Whether no string can hold a control character: nothing below a blank is anywhere in the text.
     is_plain: bool,
+    /// Whether a key had half of a surrogate pair, which no text can hold.
+    pub has_half_a_key: bool,
     /// Keys of the objects that are open, those of the innermost last.
     keys: Vec<&'a str>,
 }
@@ -120,7 +122,8 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// A walk from the beginning of a text; `is_plain` where there is no byte below a blank in it.
     pub fn new(text: &'a str, arena: &'a Bump, is_plain: bool) -> Self {
-        Self { text, at: 0, depth: 0, values: 1, arena, is_plain, keys: Vec::new() }
+        let keys = Vec::new();
+        Self { text, at: 0, depth: 0, values: 1, arena, is_plain, has_half_a_key: false, keys }
     }
 
     /// How many bytes are behind.
@@ -255,7 +258,7 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// A key, unescaped; half of a surrogate pair, which no text can hold, is spelt out.
+    /// A key, unescaped; with half of a surrogate pair as it was written.
     fn key(&mut self) -> Result<&'a str, Fault> {
         if self.text.as_bytes().get(self.at) != Some(&b'"') {
             return Err(self.fault("no key"));
@@ -266,8 +269,10 @@ impl<'a> Walk<'a> {
         if kind == Type::Text {
             return Ok(raw);
         }
-        let spelt = || &*self.arena.alloc_str(&raw.to_ascii_lowercase());
-        Ok(unescaped(raw, self.arena).unwrap_or_else(spelt))
+        Ok(unescaped(raw, self.arena).unwrap_or_else(|| {
+            self.has_half_a_key = true;
+            self.arena.alloc_str(&raw.to_ascii_lowercase())
+        }))
     }
 
     /// Walks over a string; the next byte is its quote.

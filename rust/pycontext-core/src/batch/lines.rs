@@ -13,7 +13,7 @@ use crate::error::{Error, Fault};
 
 use super::job::{Job, Overflow};
 use super::json::{Value, Walk};
-use super::message::Messages;
+use super::message::{Messages, halved};
 use super::tally::{Large, Tally};
 
 /// Bytes of a line, as `Limits.package_bytes` of the package has it.
@@ -144,11 +144,15 @@ impl<'a> Line<'a> {
                         return Err(placed(Fault::new("message", value.raw, rule)));
                     }
                     reader.fields.clear();
+                    walk.has_half_a_key = false;
                     walk.object(|walk, key| {
                         let value = walk.value()?;
                         reader.fields.push((key, value));
                         Ok(())
                     })?;
+                    if walk.has_half_a_key {
+                        return Err(placed(halved("key")));
+                    }
                     messages.push(start..walk.at());
                     let row = reader.read(number).map_err(placed)?;
                     columns.push(row).map_err(placed)

@@ -223,7 +223,7 @@ fn prefixed<'a>(key: &str, arena: &'a Bump) -> &'a str {
 }
 
 /// A field with half of a surrogate pair.
-fn halved(field: &str) -> Fault {
+pub fn halved(field: &str) -> Fault {
     Fault::new(field, "", "holds half of a surrogate pair, which is no text")
 }
 

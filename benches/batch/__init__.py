@@ -1,0 +1,1 @@
+"""Batches: a gigabyte of conversations from lines to lines, and Arrow tables."""
