@@ -350,7 +350,10 @@ MAY_IMPORT = {
     },
     "batch.files": {"_core", "errors"},
     "batch.part": set(),
-    "batch.json_lines": {"_core", "batch.files", "batch.part", "batch.task"},
+    "batch.duplicates": {"_core"},
+    "batch.json_lines": {
+        "_core", "batch.duplicates", "batch.files", "batch.order", "batch.part", "batch.task",
+    },
     "batch.rows": {"_core", "batch.part", "batch.tally", "batch.task", "errors"},
     "batch.run": {
         "batch.json_lines", "batch.order", "batch.part", "batch.progress", "batch.rows", "batch.tally", "batch.task",
@@ -361,10 +364,13 @@ MAY_IMPORT = {
     "cli.console": {"block"},
     "cli.conversations": {"blockset", "counter", "errors", "messages.openai", "strict_json"},
     "cli.options": set(),
-    "cli.source": {"cli.console", "cli.conversations", "counter"},
+    "cli.source": {"cli.console", "cli.conversations", "counter", "errors"},
     "cli.prune": {
         "budget", "cli.console", "cli.conversations", "cli.exits", "cli.options", "cli.source", "counter", "errors",
         "policy", "selection",
+    },
+    "cli.batch": {
+        "batch", "batch.part", "budget", "cli.console", "cli.exits", "cli.options", "selection",
     },
     "cli.why": {"cli.console", "cli.conversations", "errors", "selection"},
     "cli.inspect": {
@@ -566,6 +572,7 @@ CORE_MAY_USE = {
     },
     "near/shingles": set(),
     "near/signature": set(),
+    "near/document": {"near"},
     "near/mod": {"kind", "stored"},
     "hash": {"columns"},
     "shorten/mod": set(),
@@ -576,7 +583,7 @@ CORE_MAY_USE = {
     "batch/message": {"batch", "count", "error", "kind", "limits", "row", "texts"},
     "batch/job": {"columns", "cost", "count", "error", "evidence", "index", "near", "policy", "prune", "selection"},
     "batch/tally": {"batch", "columns", "kind", "selection"},
-    "batch/lines": {"batch", "columns", "error"},
+    "batch/lines": {"batch", "columns", "count", "error", "kind", "near"},
     "batch/frame": {"batch", "columns", "count", "error", "kind", "limits", "row", "texts"},
     "batch/sorted": {"batch", "error"},
     "batch/table": {"batch", "columns", "draft", "error", "kind", "row", "slice", "texts"},
@@ -625,10 +632,11 @@ BINDING_MAY_USE = {
     "job": {"error", "policy"},
     "lines": {"job"},
     "frames": {"columns", "error", "job", "rows"},
+    "documents": set(),
     "zstd_file": set(),
     "lib": {
-        "arrays", "block", "columns", "cost", "count", "escape", "fallen", "frames", "gather", "hash", "job", "json",
-        "lines", "memory", "policy", "prune", "ranks", "rows", "selection", "shorten", "tokenizer_file", "wire",
+        "arrays", "block", "columns", "cost", "count", "documents", "escape", "fallen", "frames", "gather", "hash",
+        "job", "json", "lines", "memory", "policy", "prune", "ranks", "rows", "selection", "shorten", "tokenizer_file", "wire",
         "zstd_file",
     },
 }  # fmt: skip

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCS = (
     "agents.md", "counting.md", "evaluation.md", "handoff.md", "messages.md", "policies.md", "production.md",
-    "relevance.md", "requests.md", "shortening.md",
+    "batch.md", "relevance.md", "requests.md", "shortening.md",
     "sealing.md", "service.md", "statements.md", "stores.md", "versions.md",
 )  # fmt: skip
 TEXTS = [README, *((ROOT / "docs" / page).read_text(encoding="utf-8") for page in DOCS)]
@@ -47,7 +47,10 @@ PAGES = [
     "benches/evaluation/suites.md",
     "benches/profiles.md",
     "benches/tokens.md",
+    "benches/batch.md",
+    "docs/batch.md",
     "docs/command-line.md",
+    "docs/engines.md",
     "docs/counting.md",
     "docs/handoff.md",
     "docs/messages.md",

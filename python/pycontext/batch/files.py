@@ -70,8 +70,8 @@ def _same(data: bytes) -> bytes:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[tuple[Read, Callable[[], int], Callable[[int], object] | None]]:
-    """Open a file, `-` for standard input; yields how to read, where the file itself is, and how to go to a place.
+def opened(path: str) -> Iterator[tuple[Read, Callable[[], int]]]:
+    """Open a compressed file, or standard input for `-`; yields how to read, and how to ask where the file itself is.
 
     Raises:
         OSError: the file cannot be opened.
@@ -85,17 +85,13 @@ def opened(path: str) -> Iterator[tuple[Read, Callable[[], int], Callable[[int],
             count[0] += len(data)
             return data
 
-        yield read, lambda: count[0], None
+        yield read, lambda: count[0]
     elif suffix == ".zst":
         zstd = ZstdFile(path)
-        yield zstd.read, zstd.tell, None
+        yield zstd.read, zstd.tell
     else:
-        with Path(path).open("rb", buffering=0) as raw:
-            if suffix == ".gz":
-                with gzip.GzipFile(fileobj=raw) as unzipped:
-                    yield lambda size: _whole(unzipped, size), raw.tell, None
-            else:
-                yield lambda size: _whole(raw, size), raw.tell, raw.seek
+        with Path(path).open("rb", buffering=0) as raw, gzip.GzipFile(fileobj=raw) as unzipped:
+            yield lambda size: _whole(unzipped, size), raw.tell
 
 
 def _whole(stream: BinaryIO | gzip.GzipFile, size: int) -> bytes:
@@ -116,7 +112,10 @@ def lines_of(path: str, file: int, start: int) -> Iterator[Lines]:
         OSError: the file cannot be read.
         BadLineError: it is cut off or damaged.
     """
-    with opened(path) as (unsafe, tell, seek):
+    if path != "-" and Path(path).suffix not in (".gz", ".zst"):
+        yield from _plain_lines(path, file, start)
+        return
+    with opened(path) as (unsafe, tell):
 
         def read(size: int) -> bytes:
             try:
@@ -128,11 +127,27 @@ def lines_of(path: str, file: int, start: int) -> Iterator[Lines]:
                     raise BadLineError(path, 0, f"is no whole zstd file: {error}") from None
                 raise
 
-        if seek is not None:
-            seek(start)
-        else:
-            _pass(read, start)
+        _pass(read, start)
         yield from _pieces(read, tell, file, start)
+
+
+def _plain_lines(path: str, file: int, start: int) -> Iterator[Lines]:
+    """The same of a file that can be read anywhere: what is behind the last line end is read again, never copied."""
+    with Path(path).open("rb", buffering=0) as raw:
+        while True:
+            raw.seek(start)
+            data = _whole(raw, PIECE_BYTES)
+            if not data:
+                return
+            length = data.rfind(b"\n") + 1 if len(data) == PIECE_BYTES else len(data)
+            if not length:
+                # A line that is longer than a part.
+                raw.seek(start)
+                yield from _pieces(lambda size: _whole(raw, size), raw.tell, file, start)
+                return
+            skip = len(_BOM) if not start and data.startswith(_BOM) else 0
+            yield Lines(file, start, start + length, data, skip, length, start + length)
+            start += length
 
 
 def _pass(read: Read, size: int) -> None:

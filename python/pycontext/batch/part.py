@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
@@ -57,6 +57,13 @@ class Piece(Protocol):
 
 class Format(Protocol):
     """A kind of file: how it is cut into pieces, what becomes of one, and how the output is made of the parts."""
+
+    def look_for_duplicates(self, inputs: Sequence[str], threshold: float, beside: Path, threads: int, /) -> None:
+        """Find the conversations that say nearly what an earlier one says; `prune` leaves them out.
+
+        Raises:
+            ValidationError: they cannot be found in files of this kind.
+        """
 
     def pieces(self, path: str, file: int, start: int) -> Iterator[Any]:
         """Read a file from a place on that is the end of a piece."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -56,6 +56,12 @@ class Rows:
         self._output = output
         self._column = column
         self._schema: Any = None
+
+    def look_for_duplicates(self, _inputs: Sequence[str], threshold: float, _beside: Path, _threads: int) -> None:
+        """Refuse: only lines are read twice so far."""
+        raise ValidationError(
+            f"near_duplicates {threshold} is for JSON lines, not for {Path(self._output).suffix} files"
+        )
 
     def pieces(self, path: str, file: int, start: int) -> Iterator[Batch]:
         """Read a file from a row on."""

@@ -87,6 +87,9 @@ class Run:
                     self._at = state["at"]
                     self._tally = Tally(state["sums"])
                     self._seconds = state["seconds"]
+                if self.near_duplicates is not None:
+                    # Once more after a kill: what is found is not kept.
+                    self.format.look_for_duplicates(self.inputs, self.near_duplicates, progress.part, self.threads)
                 self._go_on(progress, part, started)
                 os.fsync(part.fileno())
                 self.format.finish(part, progress.whole)
@@ -99,6 +102,13 @@ class Run:
     def _check_paths(self) -> None:
         if not self.inputs:
             raise ValidationError("inputs are none")
+        share = self.near_duplicates
+        if share is not None and (
+            isinstance(share, bool) or not isinstance(share, int | float) or not 0.5 <= share <= 1
+        ):
+            raise ValidationError(f"near_duplicates {shown(share)} is not a number from 0.5 to 1")
+        if share is not None and "-" in self.inputs:
+            raise ValidationError("near_duplicates reads twice, which standard input cannot be")
         for path in self.inputs:
             if path == "-" and len(self.inputs) > 1:
                 raise ValidationError("input '-' is not alone: standard input cannot be told from files")

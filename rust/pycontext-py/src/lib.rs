@@ -11,6 +11,7 @@ mod class;
 mod columns;
 mod cost;
 mod count;
+mod documents;
 mod error;
 mod escape;
 mod fallen;
@@ -53,6 +54,8 @@ mod _core {
     use super::cost::{fill_costs, set_counts, total_cost, uncounted};
     #[pymodule_export]
     use super::count::{count_tokens, count_tokens_batch, count_within, prefix_counts, vocabulary};
+    #[pymodule_export]
+    use super::documents::{sketch_bands, sketch_fallen, sketch_lines, sketch_pairs};
     #[pymodule_export]
     use super::escape::{escape, header, unescape};
     #[pymodule_export]

@@ -203,7 +203,7 @@ impl<'a> Reader<'a> {
         only: &[&str],
     ) -> Result<Self, Fault> {
         if items.column_by_name("role").is_some() {
-            let messages = Messages::new(arena, job.encoding);
+            let messages = Messages::new(arena, Some(job.encoding));
             let is_read = |name: &String| only.is_empty() || only.contains(&name.as_str());
             let fields = items.fields().iter().zip(items.columns());
             let fields =

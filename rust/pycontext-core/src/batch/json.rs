@@ -4,6 +4,7 @@
 //! hold, text that is too deep or has too many values.
 
 use std::fmt::Write;
+use std::ops::Range;
 
 use bumpalo::Bump;
 use bumpalo::collections::String as ArenaString;
@@ -117,13 +118,25 @@ pub struct Walk<'a> {
     pub has_half_a_key: bool,
     /// Keys of the objects that are open, those of the innermost last.
     keys: Vec<&'a str>,
+    /// Where the backslashes of the last string are.
+    escapes: Vec<usize>,
 }
 
 impl<'a> Walk<'a> {
     /// A walk from the beginning of a text; `is_plain` where there is no byte below a blank in it.
     pub fn new(text: &'a str, arena: &'a Bump, is_plain: bool) -> Self {
-        let keys = Vec::new();
-        Self { text, at: 0, depth: 0, values: 1, arena, is_plain, has_half_a_key: false, keys }
+        let (keys, escapes) = (Vec::new(), Vec::new());
+        Self {
+            text,
+            at: 0,
+            depth: 0,
+            values: 1,
+            arena,
+            is_plain,
+            has_half_a_key: false,
+            keys,
+            escapes,
+        }
     }
 
     /// How many bytes are behind.
@@ -219,6 +232,19 @@ impl<'a> Walk<'a> {
         Ok(Value { raw: &self.text[start..self.at], kind })
     }
 
+    /// The same, a string with its text; `None` instead of a text with half of a surrogate pair.
+    pub fn read(&mut self) -> Result<Option<Value<'a>>, Fault> {
+        let value = self.value()?;
+        if value.kind != Type::Escaped {
+            return Ok(Some(value));
+        }
+        let raw = &value.raw[1..value.raw.len() - 1];
+        let start = self.at - 1 - raw.len();
+        let places = self.escapes.iter().map(|at| at - start);
+        let text = unescaped_at(raw, places, self.arena);
+        Ok(text.map(|raw| Value { raw, kind: Type::Bare }))
+    }
+
     /// Writes the next value without blanks, as Python's encoder does.
     fn write(&mut self, out: &mut ArenaString<'a>) -> Result<(), Fault> {
         match self.peek() {
@@ -281,6 +307,7 @@ impl<'a> Walk<'a> {
         let start = self.at + 1;
         let mut at = start;
         let mut kind = Type::Text;
+        self.escapes.clear();
         loop {
             let Some(found) = memchr2(b'"', b'\\', &bytes[at..]) else {
                 return Err(self.fault("a string without end"));
@@ -290,6 +317,7 @@ impl<'a> Walk<'a> {
                 break;
             }
             kind = Type::Escaped;
+            self.escapes.push(at);
             at += match bytes.get(at + 1) {
                 Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => 2,
                 Some(b'u') if hex(bytes, at + 2).is_some() => 6,
@@ -407,34 +435,75 @@ fn hex(bytes: &[u8], at: usize) -> Option<u32> {
 
 /// What stands between the quotes of a string, whose escapes were checked; `None` where half of a surrogate pair is.
 fn unescaped<'a>(raw: &str, arena: &'a Bump) -> Option<&'a str> {
-    let mut out = ArenaString::with_capacity_in(raw.len(), arena);
-    let mut rest = raw;
-    while let Some(at) = memchr(b'\\', rest.as_bytes()) {
-        out.push_str(&rest[..at]);
-        let bytes = rest.as_bytes();
-        let mut end = at + 2;
-        out.push(match bytes[at + 1] {
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'n' => '\n',
-            b'r' => '\r',
-            b't' => '\t',
+    let mut from = 0;
+    let places = std::iter::from_fn(|| {
+        let at = from + memchr(b'\\', raw.as_bytes().get(from..)?)?;
+        from = at + 2;
+        Some(at)
+    });
+    unescaped_at(raw, places, arena)
+}
+
+/// Bytes that are copied at once, without asking how many are wanted.
+const WORD: usize = 32;
+
+/// The same, where it is known where the backslashes are.
+fn unescaped_at<'a>(
+    raw: &str,
+    places: impl Iterator<Item = usize>,
+    arena: &'a Bump,
+) -> Option<&'a str> {
+    let bytes = raw.as_bytes();
+    // A text gets no longer; a word more, so that its end can be copied like the rest.
+    let out = arena.alloc_slice_fill_copy(bytes.len() + WORD, 0);
+    let (mut from, mut end) = (0, 0);
+    for at in places {
+        // The second half of a pair was taken with the first.
+        if at < from {
+            continue;
+        }
+        end = copy(bytes, from..at, out, end);
+        from = at + 2;
+        let plain = match bytes[at + 1] {
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
             b'u' => {
                 let mut code = hex(bytes, at + 2)?;
-                end = at + 6;
-                if (0xd800..0xdc00).contains(&code) && bytes[end..].starts_with(b"\\u") {
-                    let low = hex(bytes, end + 2).filter(|low| (0xdc00..0xe000).contains(low))?;
+                from = at + 6;
+                if (0xd800..0xdc00).contains(&code) && bytes[from..].starts_with(b"\\u") {
+                    let low = hex(bytes, from + 2).filter(|low| (0xdc00..0xe000).contains(low))?;
                     code = 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00);
-                    end += 6;
+                    from += 6;
                 }
-                char::from_u32(code)?
+                end += char::from_u32(code)?.encode_utf8(&mut out[end..]).len();
+                continue;
             }
-            other => char::from(other),
-        });
-        rest = &rest[end..];
+            other => other,
+        };
+        out[end] = plain;
+        end += 1;
     }
-    out.push_str(rest);
-    Some(out.into_bump_str())
+    end = copy(bytes, from..bytes.len(), out, end);
+    simdutf8::basic::from_utf8(&out[..end]).ok()
+}
+
+/// Copies a range behind what is there; returns the new end.
+#[inline]
+fn copy(bytes: &[u8], range: Range<usize>, out: &mut [u8], end: usize) -> usize {
+    let length = range.len();
+    // Most runs are lines of text or shorter: to call for each takes longer than to copy a word.
+    if length <= WORD
+        && let Some(word) = bytes.get(range.start..range.start + WORD)
+        && let Some(room) = out.get_mut(end..end + WORD)
+    {
+        room.copy_from_slice(word);
+    } else {
+        out[end..end + length].copy_from_slice(&bytes[range]);
+    }
+    end + length
 }
 
 /// Writes a text in quotes, as Python's encoder does that leaves what is not ASCII.
@@ -492,9 +561,11 @@ mod tests {
 
     #[test]
     fn what_is_good_is_written_without_blanks() {
-        let same = |text: &str| assert_eq!(walked(text).as_deref(), Ok(text));
-        ["{}", "[]", "null", "-1", "0", "\"\\\"\\\\\\n\\u0001é\"", "{\"a\":[1,{\"b\":true}]}"]
-            .map(same);
+        for text in
+            ["{}", "[]", "null", "-1", "0", "\"\\\"\\\\\\n\\u0001é\"", "{\"a\":[1,{\"b\":true}]}"]
+        {
+            assert_eq!(walked(text).as_deref(), Ok(text));
+        }
         assert_eq!(walked(" { \"a\" : [ 1 , 2 ] } ").as_deref(), Ok("{\"a\":[1,2]}"));
         assert_eq!(walked(r#""\u00e9\/\ud83d\ude00""#).as_deref(), Ok("\"é/😀\""));
         assert_eq!(walked(r#""\ud800""#).as_deref(), Ok("half"));

@@ -9,7 +9,10 @@ use bumpalo::Bump;
 use memchr::memchr;
 
 use crate::columns::Columns;
+use crate::count::Encoding;
 use crate::error::{Error, Fault};
+use crate::kind::Kind;
+use crate::near::document::{BINS, Sketch, sketch};
 
 use super::job::{Job, Overflow};
 use super::json::{Value, Walk};
@@ -75,7 +78,7 @@ pub fn prune_lines(job: &Job, bytes: &[u8], is_left_out: impl Fn(u64) -> bool) -
             part.tally.near_duplicates += 1;
             continue;
         }
-        let problem = match Line::read(text, job, &arena) {
+        let problem = match Line::read(text, Some(job.encoding), &arena) {
             Ok(conversation) => {
                 let blanks = &bytes[line.start + text.len()..line.end];
                 conversation.prune(job, &mut part, number, blanks)
@@ -88,6 +91,37 @@ pub fn prune_lines(job: &Job, bytes: &[u8], is_left_out: impl Fn(u64) -> bool) -
         arena.reset();
     }
     part
+}
+
+/// Sketches the conversations in whole lines, one for every line that is not blank: what the user, the model and the
+/// tools say; that of a line that is none has no words.
+#[must_use]
+pub fn sketch_lines(bytes: &[u8]) -> Vec<Sketch> {
+    let mut arena = Bump::new();
+    let mut sketches = Vec::new();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let text = line.trim_ascii();
+        if text.is_empty() {
+            continue;
+        }
+        // Nothing is counted.
+        let read = Line::read(text, None, &arena);
+        sketches.push(read.map_or([0; BINS], |line| {
+            let rows = line.columns.kinds().iter().zip(line.columns.contents());
+            // What the operator says is the same in all conversations of an agent.
+            sketch(rows.filter(|(kind, _)| **kind != Kind::System).map(|(_, text)| *text))
+        }));
+        arena.reset();
+    }
+    sketches
+}
+
+/// Bytes that are looked at together.
+const WORDS: usize = 256;
+
+/// Whether no byte is below a blank; all are looked at, which is sooner done than to stop at one.
+fn has_no_control(bytes: &[u8]) -> bool {
+    bytes.iter().fold(u8::MAX, |least, byte| least.min(*byte)) >= b' '
 }
 
 /// What is wrong, the id of the conversation, and the tokens that it needs and that there are.
@@ -103,7 +137,7 @@ struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn read(line: &'a [u8], job: &Job, arena: &'a Bump) -> Result<Self, Fault> {
+    fn read(line: &'a [u8], encoding: Option<Encoding>, arena: &'a Bump) -> Result<Self, Fault> {
         if line.len() > LINE_BYTES {
             let rule = format!("is {} bytes, over {LINE_BYTES}", line.len());
             return Err(Fault::new("line", "", rule));
@@ -111,7 +145,7 @@ impl<'a> Line<'a> {
         let text = simdutf8::compat::from_utf8(line).map_err(|error| {
             Fault::new("line", "", format!("is not UTF-8 at byte {}", error.valid_up_to()))
         })?;
-        let is_plain = !line.iter().any(|byte| *byte < b' ');
+        let is_plain = line.chunks(WORDS).all(has_no_control);
         let mut walk = Walk::new(text, arena, is_plain);
         let (mut messages, mut columns, mut id) = (Vec::new(), Columns::default(), None);
         let mut has_messages = false;
@@ -121,7 +155,7 @@ impl<'a> Line<'a> {
             let rule = format!("is {}, not an object with messages", value.kind.name());
             return Err(Fault::new("line", "", rule));
         }
-        let mut reader = Messages::new(arena, job.encoding);
+        let mut reader = Messages::new(arena, encoding);
         walk.object(|walk, key| match key {
             "messages" => {
                 if walk.peek() != b'[' {
@@ -146,7 +180,7 @@ impl<'a> Line<'a> {
                     reader.fields.clear();
                     walk.has_half_a_key = false;
                     walk.object(|walk, key| {
-                        let value = walk.value()?;
+                        let value = walk.read()?.ok_or_else(|| placed(halved(key)))?;
                         reader.fields.push((key, value));
                         Ok(())
                     })?;

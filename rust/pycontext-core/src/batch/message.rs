@@ -23,7 +23,8 @@ const PREFIX: &str = "openai.";
 #[derive(Debug)]
 pub struct Messages<'a> {
     arena: &'a Bump,
-    encoding: Encoding,
+    /// What counts tokens; `None` where nobody asks for them.
+    encoding: Option<Encoding>,
     waiting: Waiting<'a>,
     /// The fields of the message at hand.
     pub fields: Vec<(&'a str, Value<'a>)>,
@@ -32,7 +33,7 @@ pub struct Messages<'a> {
 
 impl<'a> Messages<'a> {
     /// A reader whose texts are in `arena`.
-    pub fn new(arena: &'a Bump, encoding: Encoding) -> Self {
+    pub fn new(arena: &'a Bump, encoding: Option<Encoding>) -> Self {
         let (fields, metadata) = (Vec::new(), Vec::new());
         Self { arena, encoding, waiting: Waiting::default(), fields, metadata }
     }
@@ -101,7 +102,7 @@ impl<'a> Messages<'a> {
             kind,
             score: kind.usual_score(),
             timestamp: i64::try_from(number).unwrap_or(i64::MAX),
-            tokens: self.encoding.count(content),
+            tokens: self.encoding.map_or(0, |encoding| encoding.count(content)),
             rare: Rare::of(references, &self.metadata),
             metadata: Texts::default(),
             extra: None,

@@ -16,7 +16,7 @@ mod tally;
 
 pub use frame::{Frame, prune_frame};
 pub use job::{Asked, Job, Overflow};
-pub use lines::{Part, Problem, prune_lines};
+pub use lines::{Part, Problem, prune_lines, sketch_lines};
 pub use sorted::Sorted;
 pub use table::{read_blocks, write_blocks};
 pub use tally::{BOUNDS, LARGEST, Large, Tally, bucket};

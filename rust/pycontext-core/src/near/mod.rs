@@ -4,6 +4,7 @@
 //! time. So each set gets a signature by one-permutation hashing, cut into bands: sets that are equal in one band are
 //! compared, exactly, so that nothing falls by chance. Measured against `SimHash`: see benches/near.md.
 
+pub mod document;
 mod shingles;
 mod signature;
 

@@ -11,7 +11,16 @@ const FACTOR: u64 = 0xa076_1d64_78bd_642f;
 
 /// The hashes of all runs of three words, ascending, each once; of a shorter text one of all its words.
 pub fn shingles(text: &str) -> Vec<u64> {
-    let mut run = Run { found: Vec::with_capacity(text.len() / 5), last: [0; WORDS], count: 0 };
+    let mut found = Vec::with_capacity(text.len() / 5);
+    each_shingle(text, |shingle| found.push(shingle));
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// Hands over the same hashes as they come, those of equal runs each time.
+pub fn each_shingle(text: &str, each: impl FnMut(u64)) {
+    let mut run = Run { each, last: [0; WORDS], count: 0 };
     let mut word = Word::default();
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -38,25 +47,21 @@ pub fn shingles(text: &str) -> Vec<u64> {
         }
     }
     run.end(&mut word);
-    let mut found = run.found;
     if run.count > 0 && run.count < WORDS {
         let words = &run.last[WORDS - run.count..];
-        found.push(words.iter().fold(0, |hash, word| mix(hash, *word)));
+        (run.each)(words.iter().fold(0, |hash, word| mix(hash, *word)));
     }
-    found.sort_unstable();
-    found.dedup();
-    found
 }
 
 /// The words so far.
-struct Run {
-    found: Vec<u64>,
+struct Run<F> {
+    each: F,
     /// The hashes of the last words, the newest last.
     last: [u64; WORDS],
     count: usize,
 }
 
-impl Run {
+impl<F: FnMut(u64)> Run<F> {
     /// Takes a word, if there is one, and begins the next.
     fn end(&mut self, word: &mut Word) {
         let Some(hash) = std::mem::take(word).hash() else { return };
@@ -64,7 +69,7 @@ impl Run {
         self.last[WORDS - 1] = hash;
         self.count += 1;
         if self.count >= WORDS {
-            self.found.push(self.last.iter().fold(0, |hash, word| mix(hash, *word)));
+            (self.each)(self.last.iter().fold(0, |hash, word| mix(hash, *word)));
         }
     }
 }
