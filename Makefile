@@ -26,7 +26,8 @@ NEAR_PEERS := rensa
 EVAL_TOOLS := scikit-learn compaction-conformance-kit retainkit
 FUZZ_TOOLS := atheris
 
-BESIDE := $(PROTOBUFS:%=.cache/protobuf-%/done) $(REDIS_PYS:%=.cache/redis-py-%/done) .cache/frameworks/done
+BESIDE := $(PROTOBUFS:%=.cache/protobuf-%/done) $(REDIS_PYS:%=.cache/redis-py-%/done) \
+	.cache/frameworks/done .cache/engines/done
 
 SECONDS ?= 60
 STRINGS ?= 1000000
@@ -125,8 +126,8 @@ endef
 .cache/redis-py-%/done: | .venv/build
 	$(call install-beside,redis)
 
-# What langchain and openai-agents need does not go together with what is in .venv.
-.cache/frameworks/done: tests/frameworks.txt | .venv/build
+# What these need does not go together with what is in .venv, or is large.
+.cache/frameworks/done .cache/engines/done: .cache/%/done: tests/%.txt | .venv/build
 	rm -rf $(@D)
 	$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --target $(@D) --requirement $<
 	@touch $@

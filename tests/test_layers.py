@@ -360,6 +360,8 @@ MAY_IMPORT = {
         "budget", "counter", "errors", "policy", "query",
     },
     "batch.report": {"batch.drawing", "batch.figures", "batch.markup", "batch.style", "selection"},
+    "adapters.daft": {"batch.frames", "errors"},
+    "adapters.ray_data": {"batch.frames"},
     "cli.exits": set(),
     "cli.console": {"block"},
     "cli.conversations": {"blockset", "counter", "errors", "messages.openai", "strict_json"},
@@ -370,7 +372,7 @@ MAY_IMPORT = {
         "policy", "selection",
     },
     "cli.batch": {
-        "batch", "batch.part", "budget", "cli.console", "cli.exits", "cli.options", "selection",
+        "batch.part", "batch.report", "batch.run", "budget", "cli.console", "cli.exits", "cli.options", "selection",
     },
     "cli.why": {"cli.console", "cli.conversations", "errors", "selection"},
     "cli.inspect": {
@@ -636,8 +638,8 @@ BINDING_MAY_USE = {
     "zstd_file": set(),
     "lib": {
         "arrays", "block", "columns", "cost", "count", "documents", "escape", "fallen", "frames", "gather", "hash",
-        "job", "json", "lines", "memory", "policy", "prune", "ranks", "rows", "selection", "shorten", "tokenizer_file", "wire",
-        "zstd_file",
+        "job", "json", "lines", "memory", "policy", "prune", "ranks", "rows", "selection", "shorten", "tokenizer_file",
+        "wire", "zstd_file",
     },
 }  # fmt: skip
 

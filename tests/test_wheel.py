@@ -32,7 +32,8 @@ def test_the_wheel_has_all_it_needs(wheel):
     text = zipfile.ZipFile(wheel).read(metadata).decode()
     needed = re.findall(r"^Requires-Dist: ([\w-]+)(?:.*extra == '([\w-]+)')?", text, re.MULTILINE)
     extras = {
-        ("anthropic", "anthropic"), ("cryptography", "crypto"), ("datadog", "datadog"), ("langchain", "langchain"),
+        ("anthropic", "anthropic"), ("cryptography", "crypto"), ("daft", "daft"), ("datadog", "datadog"),
+        ("langchain", "langchain"), ("pyarrow", "arrow"), ("pyarrow", "daft"), ("pyarrow", "ray"), ("ray", "ray"),
         ("openai-agents", "openai-agents"),
         ("matplotlib", "plots"), ("onnxruntime", "embeddings"), ("openai", "openai"),
         ("opentelemetry-api", "otel"), ("prometheus-client", "metrics"), ("protobuf", "protobuf"),

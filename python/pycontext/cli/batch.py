@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pycontext.batch import html_report, prune_files
 from pycontext.batch.part import Problem
+from pycontext.batch.report import html_report
+from pycontext.batch.run import prune_files
 from pycontext.budget import Budget
 from pycontext.cli.console import Report, transferred
 from pycontext.cli.exits import Exit
