@@ -106,7 +106,7 @@ need:
 
 .venv/wheel: .venv/build $(SOURCES)
 	@rm -f target/wheels/*.whl
-	$(BIN)/maturin build --release --locked --interpreter $(BIN)/python --out target/wheels
+	$(BIN)/maturin build --profile wheel --locked --interpreter $(BIN)/python --out target/wheels
 	$(PIP) --no-deps --force-reinstall target/wheels/*.whl
 	@touch $@
 

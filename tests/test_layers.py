@@ -582,7 +582,7 @@ CORE_MAY_USE = {
     "shorten/stub": {"index"},
     "batch/json": {"error"},
     "batch/cell": {"batch", "error"},
-    "batch/message": {"batch", "count", "error", "kind", "limits", "row", "texts"},
+    "batch/message": {"batch", "count", "error", "kind", "limits", "provider", "row", "texts"},
     "batch/job": {"columns", "cost", "count", "error", "evidence", "index", "near", "policy", "prune", "selection"},
     "batch/tally": {"batch", "columns", "kind", "selection"},
     "batch/lines": {"batch", "columns", "count", "error", "kind", "near"},

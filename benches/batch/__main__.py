@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benches.batch import arrow
+from benches.batch import arrow, duplicates
 from benches.batch.corpus import FOLDER, distinct, fresh, lines_of, repeated
 from benches.data import DATA, ROOT, missing, tiktoken_cache
 from benches.frame import Spread
@@ -126,7 +126,7 @@ def killed(path: Path, seconds: float) -> str:
     at = []
     for number in range(KILLS):
         child = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(seconds * chance.uniform(0.3, 0.45))
+        time.sleep(seconds * chance.uniform(0.5, 0.6))
         child.send_signal(signal.SIGKILL)
         child.wait()
         progress = FOLDER / f"{OUT.name}.progress"
@@ -175,7 +175,9 @@ def main() -> int:
     plain = against_plain(first, args.plain_mb, args.rounds)
     resumed = killed(first, results["fresh text"]["seconds"]["two"].median)
     tables = arrow.measured(args.rounds)
-    text = page(shares, results, over, plain, resumed, tables)
+    said.print("near-duplicates")
+    near = (*duplicates.measured(), duplicates.over(first))
+    text = page(shares, results, over, plain, resumed, tables, near)
     show(results, plain, tables)
     if not args.dry:
         draw(results)
@@ -250,6 +252,7 @@ def page(
     plain: dict[str, Any],
     resumed: str,
     tables: list[dict[str, Any]],
+    near: tuple[list[list[str]], str, str],
 ) -> str:
     corpora = [
         [
@@ -306,6 +309,15 @@ def page(
                 ["corpus", "size", "conversations", "messages", "distinct text", "tokens", "after", "cannot fit"],
                 corpora,
             ),
+            "",
+            "## Near-duplicates over a corpus",
+            "",
+            "Recorded conversations, and copies with words changed and messages left out; what falls by sketches, against",
+            "all pairs compared exactly, in the same order.",
+            "",
+            markdown(["threshold", "fall by all pairs", "fall by sketches", "precision", "recall"], near[0]),
+            "",
+            f"{near[1]} {near[2]}",
             "",
             "## A billion blocks",
             "",

@@ -180,7 +180,7 @@ type Problem = (usize, String, [u64; 2]);
 /// A batch that came out, the sums, and what did not fit.
 type Out<'py> = (Batch, Bound<'py, PyDict>, Vec<Problem>);
 
-fn out<'py>(py: Python<'py>, frame: Frame) -> PyResult<Out<'py>> {
+fn out(py: Python<'_>, frame: Frame) -> PyResult<Out<'_>> {
     let sums = sums(py, &frame.tally)?;
     Ok((Batch { core: frame.batch }, sums, frame.problems))
 }

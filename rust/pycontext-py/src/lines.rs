@@ -10,6 +10,9 @@ use crate::job::{Job, sums};
 /// available where it is a conversation that does not fit.
 type Problem = (u64, usize, usize, String, Option<String>, Option<[u64; 2]>);
 
+/// The lines that stay, the sums, the problems, how many lines there were, and how many that are not blank.
+type Pruned<'py> = (Bound<'py, PyBytes>, Bound<'py, PyDict>, Bound<'py, PyList>, u64, u64);
+
 /// Prune the conversations in the first `length` bytes of `data`, which are whole lines.
 ///
 /// `left_out` has a bit for every document of the file that is to be left out, of which `first` is the first one here.
@@ -22,7 +25,7 @@ pub fn prune_lines<'py>(
     length: usize,
     left_out: Option<&[u8]>,
     first: u64,
-) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyDict>, Bound<'py, PyList>, u64, u64)> {
+) -> PyResult<Pruned<'py>> {
     let is_left_out = |document: u64| {
         left_out.is_some_and(|bits| {
             let at = first + document;

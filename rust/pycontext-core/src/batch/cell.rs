@@ -167,7 +167,7 @@ fn write(array: &dyn Array, row: usize, out: &mut ArenaString<'_>) -> Result<(),
     }
     match array.data_type() {
         DataType::Boolean => {
-            out.push_str(if array.as_boolean().value(row) { "true" } else { "false" })
+            out.push_str(if array.as_boolean().value(row) { "true" } else { "false" });
         }
         DataType::Float64 => real(array.as_primitive::<Float64Type>().value(row), out)?,
         DataType::Float32 => real(array.as_primitive::<Float32Type>().value(row).into(), out)?,

@@ -210,7 +210,7 @@ impl<'a> Reader<'a> {
                 fields.filter(|(field, _)| is_read(field.name())).map(|(field, column)| Column {
                     name: field.name(),
                     texts: Texts::of(column.as_ref()),
-                    column: column.as_ref(),
+                    values: column.as_ref(),
                 });
             Ok(Self::Messages(MessageReader { items, fields: fields.collect(), messages, arena }))
         } else if items.column_by_name("content").is_some()
@@ -230,20 +230,10 @@ impl<'a> Reader<'a> {
         to: usize,
         columns: &mut Columns<&'a str>,
     ) -> Result<(), Fault> {
-        let read: &mut dyn FnMut(usize, &mut Columns<&'a str>) -> Result<(), Fault> = match self {
-            Self::Messages(reader) => {
-                reader.messages.begin();
-                &mut |at, columns| {
-                    let row = reader.read(at, at - from)?;
-                    columns.push(row)
-                }
-            }
-            Self::Blocks(reader) => return reader.read_all(from, to, columns),
-        };
-        for at in from..to {
-            read(at, columns).map_err(|fault| placed("messages", at - from, fault))?;
+        match self {
+            Self::Messages(reader) => reader.read_all(from, to, columns),
+            Self::Blocks(reader) => reader.read_all(from, to, columns),
         }
-        Ok(())
     }
 }
 
@@ -263,20 +253,34 @@ struct MessageReader<'a> {
 struct Column<'a> {
     name: &'a str,
     texts: Option<Texts<'a>>,
-    column: &'a dyn Array,
+    values: &'a dyn Array,
 }
 
 impl<'a> MessageReader<'a> {
+    fn read_all(
+        &mut self,
+        from: usize,
+        to: usize,
+        columns: &mut Columns<&'a str>,
+    ) -> Result<(), Fault> {
+        self.messages.begin();
+        for at in from..to {
+            let read = self.read(at, at - from).and_then(|row| columns.push(row));
+            read.map_err(|fault| placed("messages", at - from, fault))?;
+        }
+        Ok(())
+    }
+
     fn read(&mut self, at: usize, number: usize) -> Result<Row<&'a str>, Fault> {
         if self.items.is_null(at) {
             return Err(Fault::new("message", "", "is null, not a struct"));
         }
         self.messages.fields.clear();
-        for Column { name, texts, column } in &self.fields {
+        for Column { name, texts, values } in &self.fields {
             let value = match texts.as_ref().and_then(|texts| texts.get(at)) {
                 Some(raw) => Value { raw, kind: Type::Bare },
-                None if is_null(*column, at) && *name != "content" => continue,
-                None => value(*column, at, self.arena).map_err(|fault| Fault {
+                None if is_null(*values, at) && *name != "content" => continue,
+                None => value(*values, at, self.arena).map_err(|fault| Fault {
                     field: format!("{name}: {}", fault.field),
                     ..fault
                 })?,
@@ -488,7 +492,7 @@ fn references<'a>(lists: &'a dyn Array, at: usize) -> Result<Vec<&'a str>, Fault
 }
 
 /// The keys and values of a map, or of a struct of texts, in a row, in turn.
-fn metadata<'a>(maps: &'a dyn Array, at: usize) -> Result<Vec<&'a str>, Fault> {
+fn metadata(maps: &dyn Array, at: usize) -> Result<Vec<&str>, Fault> {
     let wrong = || {
         let rule = format!("is {}, not a map or a struct of utf8", maps.data_type());
         Fault::new("metadata", "", rule)

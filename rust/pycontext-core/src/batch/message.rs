@@ -3,6 +3,8 @@
 //! The rules are those of `messages/openai.py`; what only the way back needs is left out, because here messages go back
 //! as they came.
 
+use std::sync::OnceLock;
+
 use bumpalo::Bump;
 use bumpalo::collections::String as ArenaString;
 use hashbrown::HashMap;
@@ -11,6 +13,7 @@ use crate::count::{Counter, Encoding};
 use crate::error::Fault;
 use crate::kind::Kind;
 use crate::limits::Limits;
+use crate::provider::{Call, Provider, compact};
 use crate::row::{Rare, Row};
 use crate::texts::Texts;
 
@@ -58,8 +61,8 @@ impl<'a> Messages<'a> {
                 Type::Null => "",
                 Type::List => texts_of(value, arena)?,
                 other => {
-                    let rule = format!("is {}, not str, list or null", other.name());
-                    return Err(Fault::new("content", value.raw, rule));
+                    let wrong = format!("is {}, not str, list or null", other.name());
+                    return Err(Fault::new("content", value.raw, wrong));
                 }
             },
         };
@@ -67,8 +70,12 @@ impl<'a> Messages<'a> {
             && has_own_role
             && self.fields.iter().take(2).map(|(key, _)| *key).eq(["role", "content"])
             && (kind != Kind::Tool || field("tool_call_id").is_some());
+        let usual = self.usual(kind, content);
         self.metadata.clear();
-        for (key, value) in self.fields.iter().skip(if is_plain { 2 } else { 0 }) {
+        let skipped = if is_plain { 2 } else { 0 };
+        // What a usual message comes to is known without its metadata.
+        let skipped = if usual.is_some() { self.fields.len() } else { skipped };
+        for (key, value) in self.fields.iter().skip(skipped) {
             let json = if text.is_some() && *key == "content" {
                 "true"
             } else {
@@ -103,10 +110,53 @@ impl<'a> Messages<'a> {
             score: kind.usual_score(),
             timestamp: i64::try_from(number).unwrap_or(i64::MAX),
             tokens: self.encoding.map_or(0, |encoding| encoding.count(content)),
-            rare: Rare::of(references, &self.metadata),
+            rare: match usual {
+                Some(provider) => Some(Box::new(Rare {
+                    references: references.into(),
+                    unit: None,
+                    provider: Some(OnceLock::from(Box::new(provider))),
+                })),
+                None => Rare::of(references, &self.metadata),
+            },
             metadata: Texts::default(),
             extra: None,
         })
+    }
+
+    /// What the fields of a result, or of a message with calls, come to, where they are the usual ones and far below all
+    /// limits: most messages with fields of a provider are of these.
+    fn usual(&self, kind: Kind, content: &str) -> Option<Provider> {
+        let bytes: usize = self.fields.iter().map(|(key, value)| key.len() + value.raw.len()).sum();
+        if bytes + content.len() > Limits::DEFAULT.block_bytes / 4 {
+            return None;
+        }
+        let (mut calls, mut name, mut is_result) = (None, None, false);
+        for (key, value) in &self.fields {
+            match (*key, kind) {
+                ("role", _) => {
+                    // The other roles of a type are estimated.
+                    let role = value.text(self.arena)?;
+                    if role != "assistant" && role != "tool" {
+                        return None;
+                    }
+                }
+                ("content", _) if value.is_text() || value.kind == Type::Null => {}
+                ("tool_calls", Kind::Agent) if value.kind == Type::List => {
+                    calls = Some(usual_calls(*value, self.arena)?);
+                }
+                ("tool_call_id", Kind::Tool) => {
+                    value.compact(self.arena)?;
+                    is_result = true;
+                }
+                ("name", Kind::Tool) => name = Some(value.text(self.arena)?.to_owned()),
+                _ => return None,
+            }
+        }
+        match (calls, is_result) {
+            (Some(calls), false) => Some(Provider::of_calls(calls)),
+            (None, true) => Some(Provider::of_result(name)),
+            _ => None,
+        }
     }
 
     fn id(&self, number: usize) -> &'a str {
@@ -126,8 +176,8 @@ impl<'a> Messages<'a> {
             Some(role @ "function") => (role, Kind::Tool, false),
             _ => {
                 let shown = value.map_or("None", |value| value.raw);
-                let rule = "is not one of system, developer, user, assistant, tool, function";
-                return Err(Fault::new("role", shown, rule));
+                let wrong = "is not one of system, developer, user, assistant, tool, function";
+                return Err(Fault::new("role", shown, wrong));
             }
         })
     }
@@ -155,6 +205,46 @@ impl<'a> Messages<'a> {
         }
         Ok(())
     }
+}
+
+/// The calls of a list, where each is a function with a name, arguments and nothing else that counts.
+fn usual_calls<'a>(list: Value<'a>, arena: &'a Bump) -> Option<Vec<Call>> {
+    let mut calls = Vec::new();
+    let mut is_usual = true;
+    let walked = Walk::new(list.raw, arena, true).list(|walk| {
+        let (mut name, mut arguments) = (None, None);
+        if walk.peek() != b'{' {
+            is_usual = false;
+            return walk.value().map(drop);
+        }
+        walk.object(|walk, key| match key {
+            "id" | "type" | "index" => walk.value().map(drop),
+            "function" if walk.peek() == b'{' => walk.object(|walk, key| {
+                let value = walk.read()?;
+                let text =
+                    value.filter(|value| value.is_text()).and_then(|value| value.text(arena));
+                match key {
+                    "name" => name = text,
+                    "arguments" => arguments = text,
+                    _ => is_usual = false,
+                }
+                Ok(())
+            }),
+            _ => {
+                is_usual = false;
+                walk.value().map(drop)
+            }
+        })?;
+        match name.zip(arguments) {
+            Some((name, arguments)) => {
+                let arguments = compact(arguments).into_owned();
+                calls.push(Call { name: name.to_owned(), arguments });
+            }
+            None => is_usual = false,
+        }
+        Ok(())
+    });
+    (walked.is_ok() && is_usual).then_some(calls)
 }
 
 /// Walks over a value; the JSON of that field of it, `null` where it has none, where it is an object.

@@ -103,12 +103,12 @@ fn column<T: From<Slice>>(items: &StructArray, name: &str) -> Result<Vec<T>, Fau
         DataType::Utf8 => {
             let array: &StringArray = array.as_string();
             let at = |at: &i32| at.as_usize();
-            Ok(in_place(array.values(), array.value_offsets().iter().map(at).collect()))
+            Ok(in_place(array.values(), &array.value_offsets().iter().map(at).collect::<Vec<_>>()))
         }
         DataType::LargeUtf8 => {
             let array: &LargeStringArray = array.as_string();
             let at = |at: &i64| at.as_usize();
-            Ok(in_place(array.values(), array.value_offsets().iter().map(at).collect()))
+            Ok(in_place(array.values(), &array.value_offsets().iter().map(at).collect::<Vec<_>>()))
         }
         _ => {
             let texts = Texts::of(array.as_ref()).ok_or_else(missing)?;
@@ -121,7 +121,7 @@ fn column<T: From<Slice>>(items: &StructArray, name: &str) -> Result<Vec<T>, Fau
     }
 }
 
-fn in_place<T: From<Slice>>(values: &Buffer, offsets: Vec<usize>) -> Vec<T> {
+fn in_place<T: From<Slice>>(values: &Buffer, offsets: &[usize]) -> Vec<T> {
     let ranges = offsets.windows(2).map(|pair| pair[0]..pair[1]).collect();
     found(Bytes(values.clone()), values.len(), ranges)
 }

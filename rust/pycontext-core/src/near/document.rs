@@ -62,7 +62,6 @@ pub fn sketch<'a>(texts: impl Iterator<Item = &'a str>) -> Sketch {
             has_words = true;
             // Spread once more: how a shingle was mixed leaves its lowest bit set.
             let hash = shingle.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            #[expect(clippy::cast_possible_truncation, reason = "eight bits")]
             let bin = (hash >> 56) as usize;
             bins[bin] = bins[bin].min(hash.rotate_left(29));
         });
@@ -81,7 +80,6 @@ pub fn sketch<'a>(texts: impl Iterator<Item = &'a str>) -> Sketch {
             (value, distance) = (bins[at], 0);
         }
         let mixed = value.wrapping_add(distance).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        #[expect(clippy::cast_possible_truncation, reason = "16 bits")]
         let short = (mixed >> 48) as u16;
         sketch[at] = short;
     }
@@ -120,14 +118,12 @@ pub fn pairs(keys: &[u64], sketches: &[u16], threshold: f64, last: &mut [u32]) -
                         || similarity(sketch(**first), sketch(at)) >= threshold
                 };
                 match firsts.iter().find(is_like) {
-                    Some(&first) => {
-                        if last[at as usize] != first {
-                            last[at as usize] = first;
-                            found.push([at, first]);
-                        }
+                    Some(&first) if last[at as usize] != first => {
+                        last[at as usize] = first;
+                        found.push([at, first]);
                     }
                     None if firsts.len() < MOST_UNLIKE => firsts.push(at),
-                    None => {}
+                    _ => {}
                 }
             }
         }

@@ -59,6 +59,20 @@ const CALL_FIELDS: [&str; 5] = ["id", "type", "index", "function", "custom"];
 const PART_FIELDS: [&str; 3] = ["type", "text", "image_url"];
 
 impl Provider {
+    /// The fields of a message that makes calls, and has no other that counts.
+    #[must_use]
+    pub fn of_calls(calls: Vec<Call>) -> Self {
+        let is_exact = RECORDED_CALLS.contains(&calls.len());
+        Self { calls, is_exact, ..Self::default() }
+    }
+
+    /// The fields of a result.
+    #[must_use]
+    pub fn of_result(tool: Option<String>) -> Self {
+        let name = tool.filter(|name| !name.is_empty());
+        Self { name, is_result: true, is_exact: true, ..Self::default() }
+    }
+
     /// Reads the provider fields among `metadata`; `None` when there are none.
     ///
     /// A field that does not hold what it should is counted as the text it is, never refused: the rendering
