@@ -111,6 +111,6 @@ def over(path: Path) -> str:
         fell = sum(byte.bit_count() for byte in found.find())
         ended = time.perf_counter()
         return (
-            f"Of {len(found):,} conversations of fresh text, {path.stat().st_size / 1e6:,.0f} MB, {fell:,} fall at 0.8: "
-            f"{sketched - started:.1f} s to sketch them on one core, {ended - sketched:.1f} s to find them."
+            f"Of {len(found):,} conversations of fresh text, {path.stat().st_size / 1e6:,.0f} MB, {fell:,} fall at 0.8:"
+            f" {sketched - started:.1f} s to sketch them on one core, {ended - sketched:.1f} s to find them."
         )
